@@ -1,0 +1,36 @@
+/// Everything a node is told at its start. Times are in milliseconds, sizes in bytes.
+public struct NodeConfiguration: Sendable {
+    /// What part a node plays.
+    public enum Kind: Sendable, Hashable {
+        /// One process with a directory of its own and no peers: the embedded default. Creates the directory if it is absent.
+        case local(directory: String)
+        /// A member of a cluster, on a directory that `format` made.
+        case member(directory: String)
+        /// No directory: every request goes to one of these endpoints, `HOST:PORT`.
+        case client(endpoints: [String])
+    }
+
+    /// What part the node plays.
+    public var kind: Kind
+    /// Where a member listens, `HOST:PORT`; port 0 lets the system choose. Nil takes the member's own address from its directory.
+    public var listen: String?
+    /// Whether a member may listen beyond loopback without encryption.
+    public var allowPlaintext = false
+    /// How often a leader is heard of, in milliseconds.
+    public var heartbeatMilliseconds = 50
+    /// The shortest election timeout; the longest is twice as long.
+    public var electionMilliseconds = 300
+    /// How long a request may take before it fails, in milliseconds, where the call does not say.
+    public var timeoutMilliseconds = 30_000
+    /// The size of one segment of the Raft log.
+    public var logSegmentBytes = 64 << 20
+    /// RocksDB's block cache.
+    public var rowCacheBytes = 32 << 20
+    /// How long an upload may be idle before it expires.
+    public var uploadIdleMilliseconds = 24 * 3_600_000
+    /// How often a node looks for chunks that nothing names.
+    public var sweepMilliseconds = 60_000
+
+    /// A configuration of `kind` with every default.
+    public init(_ kind: Kind) { self.kind = kind }
+}
