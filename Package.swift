@@ -1,0 +1,66 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let nio: [Target.Dependency] = [
+    .product(name: "NIOCore", package: "swift-nio"),
+    .product(name: "NIOPosix", package: "swift-nio"),
+    .product(name: "NIOConcurrencyHelpers", package: "swift-nio"),
+]
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let metrics: Target.Dependency = .product(name: "Metrics", package: "swift-metrics")
+let lifecycle: Target.Dependency = .product(name: "ServiceLifecycle", package: "swift-service-lifecycle")
+
+let package = Package(
+    name: "Holdfast",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "Holdfast", targets: ["Holdfast"]),
+        .executable(name: "holdfast", targets: ["HoldfastCLI"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    ],
+    targets: [
+        // C: processor instructions and Linux calls; libcrypto's SHA-256.
+        .target(name: "CHoldfast", linkerSettings: [.linkedLibrary("crypto")]),
+        .systemLibrary(name: "CRocksDB", pkgConfig: "rocksdb", providers: [.apt(["librocksdb-dev"])]),
+        .target(name: "CRocksDBShim", linkerSettings: [.linkedLibrary("rocksdb")]),
+
+        // Pure cores.
+        .target(name: "RaftCore"),
+        .target(name: "ReplicaCore"),
+
+        // Shells.
+        .target(name: "Storage", dependencies: ["RaftCore", "ReplicaCore", "CHoldfast", "CRocksDB", "CRocksDBShim"]),
+        .target(name: "Transport", dependencies: ["CHoldfast", logging] + nio),
+        .target(
+            name: "Holdfast",
+            dependencies: ["RaftCore", "ReplicaCore", "Storage", "Transport", "CHoldfast", logging, metrics, lifecycle]
+                + nio),
+        .executableTarget(
+            name: "HoldfastCLI",
+            dependencies: [
+                "Holdfast", "CHoldfast", logging, metrics, lifecycle,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ]),
+
+        // Benchmarks: programs that print figures.
+        .executableTarget(name: "RaftBenchmark", dependencies: ["RaftCore"], path: "Tests/RaftBenchmark"),
+        .executableTarget(
+            name: "LogBenchmark", dependencies: ["Storage", "CRocksDB"], path: "Tests/LogBenchmark", exclude: ["run"]),
+
+        .testTarget(name: "RaftCoreTests", dependencies: ["RaftCore"]),
+        .testTarget(name: "ReplicaCoreTests", dependencies: ["ReplicaCore"]),
+        .testTarget(name: "StorageLogTests", dependencies: ["Storage"]),
+        .testTarget(name: "StorageTests", dependencies: ["Storage"]),
+        .testTarget(
+            name: "TransportTests", dependencies: ["Transport", .product(name: "NIOEmbedded", package: "swift-nio")]),
+        .testTarget(name: "ModelTests", dependencies: ["Holdfast"]),
+        .testTarget(name: "HoldfastTests", dependencies: ["Holdfast"]),
+        .testTarget(name: "CLITests", dependencies: ["HoldfastCLI"]),
+    ]
+)
