@@ -1,0 +1,75 @@
+/// A committed entry, as the driver hands it to apply.
+package struct CommittedEntry: Sendable {
+    package enum Content: Sendable {
+        /// Envelopes, each after its length (`EntryPayload`); empty for a leader's first entry.
+        case normal([UInt8])
+        /// The configuration that holds once this entry is applied; nil if the change was dropped as void.
+        case configuration(Members?)
+    }
+
+    package var index: UInt64
+    package var term: UInt64
+    package var content: Content
+
+    package init(index: UInt64, term: UInt64, content: Content) {
+        self.index = index
+        self.term = term
+        self.content = content
+    }
+}
+
+/// What applying a group of entries did, for those who wait and watch. It may be shown only after the group's batch is written.
+package struct ApplyOutput: Sendable {
+    /// The feed hash after a revision.
+    package struct ChainLink: Sendable, Hashable {
+        package var revision: UInt64
+        package var hash: Digest
+    }
+
+    package enum UploadChange: Sendable, Hashable {
+        case begun(UploadInfo)
+        /// IDs newly named; an ID may have been named before at another ordinal.
+        case added(UploadID, first: UInt64, ids: [ChunkID])
+        /// Aborted, expired or published: its list is closed.
+        case closed(UploadID)
+    }
+
+    package enum ModelChange: Sendable, Hashable {
+        case published(ModelVersion)
+        case retired(ModelVersion)
+    }
+
+    /// One for each command, in log order.
+    package var outcomes: [CommandOutcome] = []
+    /// Changes of keys in revision order, without `previous`; those of one revision lie side by side.
+    package var events: [WatchEvent] = []
+    /// One for each revision made, in order.
+    package var chain: [ChainLink] = []
+    package var uploads: [UploadChange] = []
+    package var models: [ModelChange] = []
+    package var completeness: [Completeness] = []
+    package var lineage: Lineage?
+    /// The last configuration applied in the group.
+    package var members: Members?
+    /// History before this revision was given up: a compaction sweep has work.
+    package var compacted: UInt64?
+    /// Fill `events`; off where nobody watches.
+    package var collectsEvents: Bool
+
+    package init(collectsEvents: Bool = true) {
+        self.collectsEvents = collectsEvents
+    }
+
+    /// Empties everything for the next group.
+    package mutating func reset() {
+        outcomes.removeAll(keepingCapacity: true)
+        events.removeAll(keepingCapacity: true)
+        chain.removeAll(keepingCapacity: true)
+        uploads.removeAll()
+        models.removeAll()
+        completeness.removeAll()
+        lineage = nil
+        members = nil
+        compacted = nil
+    }
+}

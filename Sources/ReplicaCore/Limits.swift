@@ -1,0 +1,49 @@
+/// Bounds of what one command, row or index may hold, with the sums that led to them.
+package enum Limits {
+    /// A key: 4 KiB. Escaping may double it in a row key, which RocksDB takes without trouble.
+    package static let keyBytesMax = 4 << 10
+    /// A value, and all of one transaction: 512 KiB, so that one revision fits one shipment and one frame (8 MiB).
+    package static let valueBytesMax = 512 << 10
+    /// The encoded bytes of one transaction.
+    package static let transactionBytesMax = 512 << 10
+    /// Compares, and operations of each list, in one transaction.
+    package static let transactionItemsMax = 1_024
+    /// Bytes that the reads of one transaction may answer in all; a read that would pass it ends with `more`.
+    package static let transactionReadBytesMax = 1 << 20
+    /// Bytes of keys and values in the answer of one range read: half of a request frame (8 MiB).
+    package static let rangeBytesMax = 4 << 20
+    /// Keys that one range delete may remove: a tombstone and its index entry take about 150 bytes, so 15 MB of batch.
+    package static let deleteRangeKeysMax = 100_000
+    /// One encoded envelope: a transaction, or 16,384 chunk IDs (512 KiB), and the fields around them.
+    package static let envelopeBytesMax = (512 << 10) + (64 << 10)
+    /// Client sessions: an idle one takes about 200 bytes, so 13 MB in all.
+    package static let sessionsMax = 65_536
+    /// Sessions dropped at once when there are too many: the search for the oldest is then shared by 1,024 openings.
+    package static let sessionsEvictedTogether = 1_024
+    /// Sequence numbers that a session may have outstanding, and so answers that it keeps.
+    package static let sessionWindow: UInt64 = 4_096
+    /// A kept answer: larger ones lose what they read, and say so.
+    package static let keptAnswerBytesMax = 1 << 10
+    /// All kept answers of a session: its row is written whole once per group.
+    package static let keptSessionBytesMax = 256 << 10
+    /// All kept answers of all sessions.
+    package static let keptBytesMax = 256 << 20
+    /// Chunk IDs in one `uploadAdd`: 16,384 × 32 bytes is 512 KiB, and 64 GiB of chunks.
+    package static let uploadAddMax = 16_384
+    /// Chunks of one upload: 16 TiB in chunks of 4 MiB.
+    package static let uploadChunksMax: UInt64 = 4 << 20
+    /// Separate ordinal ranges of an open upload: 1,024 × 20 bytes is a 20 KiB row.
+    package static let uploadRangesMax = 1_024
+    /// Uploads open at once.
+    package static let openUploadsMax = 1_024
+    /// A model's name.
+    package static let nameBytesMax = 96
+    /// A model's version.
+    package static let versionBytesMax = 64
+    /// Members of a configuration, counted over every role.
+    package static let membersMax = 128
+    /// Keys remembered with their current row, dropped together between groups: about 150 bytes each, 2.5 MB.
+    package static let keyCacheMax = 16_384
+    /// Rows that one step of a compaction sweep looks at.
+    package static let sweepRowsMax = 4_096
+}
