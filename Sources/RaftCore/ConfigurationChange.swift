@@ -60,11 +60,11 @@ package struct ConfigurationChange: Sendable, Equatable {
     /// Whether this leaves a joint configuration.
     package var leavesJoint: Bool { transition == .auto && steps.isEmpty }
 
-    /// Whether this enters a joint configuration, and if so, whether that one is left automatically.
-    package var entersJoint: (autoLeave: Bool, Void)? {
-        guard transition != .auto || steps.count > 1 else { return nil }
-        return (transition != .jointExplicit, ())
-    }
+    /// Whether this passes through a joint configuration.
+    package var entersJoint: Bool { transition != .auto || steps.count > 1 }
+
+    /// Whether a joint configuration that this enters is left automatically.
+    package var autoLeaves: Bool { transition != .jointExplicit }
 
     /// The kind of entry that carries this change.
     package var entryKind: Entry.Kind { form == .single ? .configurationChange : .configurationChangeV2 }

@@ -45,7 +45,7 @@ package struct Message: Sendable, Equatable {
     package var reject: Bool
     package var to: NodeID
     package var from: NodeID
-    /// The sender's term; 0 for requests that are forwarded as they are (propose, readIndex, transferLeadership).
+    /// The sender's term (for pre-votes, the term it would campaign at); 0 for propose and readIndex.
     package var term: Term
     package var logTerm: Term
     package var index: LogIndex

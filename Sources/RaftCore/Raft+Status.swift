@@ -51,8 +51,8 @@ extension Raft {
         guard case .lease(let driftTicks) = configuration.readMode, role == .leader, !leaseIsVoid,
             transferee == noNode, hasCommittedInTerm
         else { return false }
-        let heard = members.quorumHeard(by: id, at: ticks)
-        return ticks - heard + 2 + UInt64(driftTicks) <= UInt64(configuration.electionTicks)
+        let heard = members.lastHeardByQuorum(selfID: id, now: ticks)
+        return heard > 0 && ticks - heard + 2 + UInt64(driftTicks) <= UInt64(configuration.electionTicks)
     }
 
     /// Sets the ticks until the next campaign; it lasts until the role changes. For tests and scripts.

@@ -12,11 +12,11 @@
 ///
 /// Invariants, checked in release builds too:
 /// 1. `term` never falls, and `vote` changes only from nobody to somebody within a term.
-/// 2. `compacted <= applied <= applying <= commit <= lastIndex`.
+/// 2. `applied <= applying <= commit <= lastIndex`, and `compacted <= applied` unless a snapshot is being installed.
 /// 3. Unless `appliesUnpersisted`, only entries that are durable here are given to apply.
 /// 4. A message that promises durability is only ever inside `Persist.responses`, together with or after what it promises.
 /// 5. A leader appends only; entries at or below `commit` are never replaced.
-/// 6. `match < next` for every member; a leader counts itself only through its own durable answers.
+/// 6. `match < next` for every member; a leader counts itself for entries of its term only once they are durable.
 /// 7. No node is voter and learner at once; a configuration that is not joint has no outgoing part.
 /// 8. Persist sequences rise by one; a receipt of an earlier term proves nothing about the log.
 /// 9. A position of a read round is never reused within a term.
@@ -46,8 +46,8 @@ package struct Raft: ~Copyable {
     /// Ticks since the last election timeout (leader, candidate) or the last word of the leader (follower).
     var electionElapsed = 0
     var heartbeatElapsed = 0
-    /// Ticks since this replica started or became leader.
-    var ticks: UInt64 = 0
+    /// Ticks since this replica started, from 1; stamps the heartbeats that leases are counted from.
+    var ticks: UInt64 = 1
     /// Ticks until a campaign, drawn anew at each change of role.
     package internal(set) var randomizedElectionTicks = 0
     var random: SplitMix
@@ -68,7 +68,6 @@ package struct Raft: ~Copyable {
     var receipts: [PersistReceipt] = []
     /// Batches given to apply, oldest first.
     var applyBatches: [ApplyBatch] = []
-    var nextSession: UInt64 = 1
 
     /// Starts a replica from what its stores hold.
     ///
@@ -78,15 +77,12 @@ package struct Raft: ~Copyable {
         self.configuration = configuration
         random = SplitMix(state: configuration.seed)
         log = RaftLog(start: start, configuration: configuration)
-        members = Membership(
-            inflightMessagesMax: configuration.inflightMessagesMax, inflightBytesMax: configuration.inflightBytesMax)
+        members = Membership(configuration)
         term = start.hardState.term
         vote = start.hardState.vote
         shownHardState = HardState()
         shownLeadership = Leadership(role: .follower, leader: noNode, term: 0)
         restoreMembers(start.configuration)
-        if !start.hardState.isEmpty { log.loadCommit(start.hardState.commit) }
-        if start.applied > log.applied { log.startApplied(at: start.applied) }
         becomeFollower(term: term, leader: noNode)
         shownHardState = hardState
         shownLeadership = leadership
@@ -107,7 +103,7 @@ package struct Raft: ~Copyable {
         case .readIndex(let context):
             if let refusal = readIndex(context) { effects.append(.dropped(refusal)) }
         case .campaign:
-            campaignIfAllowed(configuration.preVote ? .preVote : .vote)
+            if !defersToLease { campaignIfAllowed(configuration.preVote ? .preVote : .vote) }
         case .transferLeadership(let target):
             transferLeadership(to: target)
         case .forgetLeader:

@@ -50,9 +50,9 @@ package struct RaftConfiguration: Sendable {
     package var appliesUnpersisted = false
     /// Answers from an earlier membership of a follower are ignored (off in the scripts).
     package var usesSessions = true
-    /// With leases, a restarted replica gives no vote for one election timeout, since it forgot whom it heard
-    /// (off in the scripts).
-    package var guardsRestart = true
+    /// With leases, a replica that started less than an election timeout ago gives no vote, since it forgot whom it
+    /// heard, and `.campaign` is ignored while a leader is heard (off in the scripts).
+    package var guardsLeases = true
 
     package init(id: NodeID) {
         self.id = id
