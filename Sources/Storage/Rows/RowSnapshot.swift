@@ -1,0 +1,51 @@
+internal import CRocksDBShim
+package import ReplicaCore
+
+/// A consistent view of the rows, with iterators that are kept between scans: a seek allocates nothing.
+///
+/// One thread at a time. A view keeps table files and write buffers that the store would else free, so let it go, or
+/// `refresh()` it, soon.
+package struct RowSnapshot: RowReader, ~Copyable {
+    private let store: RowStore
+    private let pointer: OpaquePointer
+
+    init(of store: RowStore) {
+        self.store = store
+        self.pointer = hfr_reader_create(store.handle.pointer)
+    }
+
+    deinit { hfr_reader_destroy(pointer) }
+
+    /// Moves the view to the rows as they are now.
+    package mutating func refresh() { hfr_reader_refresh(pointer) }
+
+    /// The value of a row in this view; one copy.
+    package borrowing func get(_ key: [UInt8]) throws(RowError) -> [UInt8]? {
+        var status = hfr_status()
+        var bytes: UnsafePointer<UInt8>?
+        var count = 0
+        switch hfr_reader_get(pointer, key, key.count, &bytes, &count, &status) {
+        case 0: return nil
+        case 1: return [UInt8](UnsafeBufferPointer(start: bytes, count: count))
+        default: throw RowError(RowStoreError.take(&status, doing: "read", at: store.path))
+        }
+    }
+
+    /// Calls `body` with the rows from `from` up to but not including `below`, in key order or against it, until it
+    /// returns false. The buffers are valid only inside the call. `body` must not use this view.
+    package borrowing func scan(
+        from: [UInt8], below: [UInt8], reverse: Bool,
+        _ body: (_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool
+    ) throws(RowError) {
+        var status = hfr_status()
+        var row = hfr_row()
+        var found = hfr_reader_seek(pointer, from, from.count, below, below.count, reverse, &row, &status)
+        while found == 1 {
+            let key = UnsafeRawBufferPointer(start: row.key, count: row.key_count)
+            let value = UnsafeRawBufferPointer(start: row.value, count: row.value_count)
+            guard body(key, value) else { return }
+            found = hfr_reader_next(pointer, &row, &status)
+        }
+        if found < 0 { throw RowError(RowStoreError.take(&status, doing: "scan", at: store.path)) }
+    }
+}

@@ -1,0 +1,170 @@
+internal import CRocksDBShim
+package import ReplicaCore
+
+/// What the rows store may use. The defaults keep a node's anonymous memory well under its limit of 300 MB.
+package struct RowStoreOptions: Sendable {
+    /// Cache of table blocks, filters and indexes, in bytes.
+    package var blockCacheBytes = 32 << 20
+    /// One write buffer, in bytes.
+    package var writeBufferBytes = 32 << 20
+    /// Write buffers, the active one included.
+    package var writeBuffersMax = 2
+    /// Threads that flush and compact.
+    package var backgroundJobsMax = 2
+    /// Table files held open.
+    package var openFilesMax = 512
+    /// Bits of a table file's filter per key; 0 for no filter.
+    package var filterBitsPerKey = 10.0
+    /// Part of a write buffer that a filter over row prefixes takes, 0 to 0.25.
+    package var bufferFilterShare = 0.05
+    /// Whether filters also know the prefixes of MVCC rows, so that a seek for a key without revisions reads no table.
+    package var filtersPrefixes = true
+    /// Whether a store is made where there is none.
+    package var createsIfMissing = true
+    /// Whether closing writes the buffers out. Without it closing drops them, as a crash does; the log redoes them.
+    package var flushesAtClose = true
+
+    package init() {}
+}
+
+/// The rows of a node: one RocksDB with one column family and no write-ahead log of its own.
+///
+/// Invariants:
+/// 1. A batch is applied whole or not at all, also across a crash: it lies in one memory buffer, and a buffer reaches
+///    the disk in one atomic step.
+/// 2. After a crash the store holds a prefix of the batches written. Which one is told by the rows themselves: every
+///    batch carries the applied index.
+/// 3. When `flush()` has returned, every batch written before the call survives a crash.
+///
+/// Any thread may call any function. Only one thread should write: batches of several would be ordered by chance.
+/// The store closes when its last reference and its last `RowSnapshot` are gone. Errors of closing are not reported,
+/// because nothing that the log cannot redo depends on them.
+package final class RowStore: Sendable {
+    let handle: StoreHandle
+    /// The directory of the store.
+    package let path: String
+
+    /// Opens the store at `path`, or makes it there.
+    ///
+    /// - Throws: `locked`, `missing`, `corruption`, `noSpace` or `inputOutput`, with a sentence.
+    package init(path: String, options: RowStoreOptions = RowStoreOptions()) throws(RowStoreError) {
+        guard hfr_version_compiled() / 100 == hfr_version_linked() / 100 else {
+            throw RowStoreError(
+                cause: .other,
+                message: "rows: built for RocksDB \(versionText(hfr_version_compiled())) but "
+                    + "\(versionText(hfr_version_linked())) is installed; install the first or rebuild")
+        }
+        var status = hfr_status()
+        var given = options.shimOptions
+        guard let opened = hfr_open(path, &given, &status) else {
+            throw RowStoreError.take(&status, doing: "open", at: path)
+        }
+        self.handle = StoreHandle(opened)
+        self.path = path
+    }
+
+    /// Applies a batch in RocksDB's wire form. It is durable only after a later `flush()`.
+    ///
+    /// - Throws: `malformedBatch` with nothing applied; `noSpace`, `inputOutput` or `corruption` when an earlier
+    ///   background write failed and the store takes no more (see `resume()`).
+    package func write(_ batch: WriteBatch) throws(RowStoreError) {
+        try write(form: batch.bytes)
+    }
+
+    /// Applies bytes that should be a batch.
+    func write(form bytes: [UInt8]) throws(RowStoreError) {
+        let fault = bytes.withUnsafeBytes { BatchForm.fault(in: $0) }
+        if let fault {
+            throw RowStoreError(
+                cause: .malformedBatch,
+                message: "rows: a batch of \(bytes.count) bytes is malformed (\(fault)) and was not applied")
+        }
+        try run("write") { status in hfr_write(handle.pointer, bytes, bytes.count, &status) }
+    }
+
+    /// Writes the buffers to table files and waits until they are durable. Keeps (3).
+    package func flush() throws(RowStoreError) {
+        try run("flush") { status in hfr_flush(handle.pointer, &status) }
+    }
+
+    /// Leaves the state that takes no more writes after a failure in the background, once its cause is gone.
+    package func resume() throws(RowStoreError) {
+        try run("resume") { status in hfr_resume(handle.pointer, &status) }
+    }
+
+    /// The failure of a background write that stands; nil while all is well.
+    package var backgroundError: RowStoreError? {
+        var status = hfr_status()
+        guard hfr_background_error(handle.pointer, &status) else { return nil }
+        return RowStoreError.take(&status, doing: "write in the background", at: path)
+    }
+
+    /// Reads every table file and checks every block. Slow: a scrub's work.
+    package func verifyChecksums() throws(RowStoreError) {
+        try run("verify") { status in hfr_verify_checksums(handle.pointer, &status) }
+    }
+
+    /// Rewrites all rows into the lowest level, which drops what was deleted. Slow.
+    package func compactAll() throws(RowStoreError) {
+        try run("compact") { status in hfr_compact_all(handle.pointer, &status) }
+    }
+
+    /// Makes a consistent copy of hard links at `path`, which must not exist and must be on the same file system.
+    package func checkpoint(at path: String) throws(RowStoreError) {
+        try run("make a checkpoint at \(path)") { status in hfr_checkpoint(handle.pointer, path, &status) }
+    }
+
+    /// A consistent view of the rows as they are now.
+    package func reader() -> RowSnapshot { RowSnapshot(of: self) }
+
+    func run(_ action: String, _ body: (inout hfr_status) -> Bool) throws(RowStoreError) {
+        var status = hfr_status()
+        guard body(&status) else { throw RowStoreError.take(&status, doing: action, at: path) }
+    }
+}
+
+extension RowStore: RowReader {
+    /// The newest value of a row; one copy.
+    package func get(_ key: [UInt8]) throws(RowError) -> [UInt8]? {
+        var status = hfr_status()
+        var bytes: UnsafePointer<UInt8>?
+        var count = 0
+        guard let value = hfr_get(handle.pointer, key, key.count, &bytes, &count, &status) else {
+            if status.code == 0 { return nil }
+            throw RowError(RowStoreError.take(&status, doing: "read", at: path))
+        }
+        defer { hfr_value_release(value) }
+        return [UInt8](UnsafeBufferPointer(start: bytes, count: count))
+    }
+
+    /// Scans a view made for this call. Take a `reader()` for several scans: it keeps its iterators.
+    package func scan(
+        from: [UInt8], below: [UInt8], reverse: Bool,
+        _ body: (_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool
+    ) throws(RowError) {
+        try reader().scan(from: from, below: below, reverse: reverse, body)
+    }
+}
+
+/// Owns RocksDB's handle and closes it.
+///
+/// `@unchecked Sendable`: the pointer never changes, and what it points to is `rocksdb::DB`, every function of which
+/// may be called by any thread; it is freed once, when no reference is left.
+final class StoreHandle: @unchecked Sendable {
+    let pointer: OpaquePointer
+
+    init(_ pointer: OpaquePointer) { self.pointer = pointer }
+
+    deinit { hfr_close(pointer) }
+}
+
+extension RowError {
+    /// The failure as the replica sees it.
+    init(_ error: RowStoreError) {
+        self.init(message: error.message, isCorruption: error.cause == .corruption)
+    }
+}
+
+private func versionText(_ version: Int32) -> String {
+    "\(version / 10000).\(version / 100 % 100).\(version % 100)"
+}
