@@ -1,0 +1,224 @@
+internal import CHoldfast
+internal import Glibc
+internal import Synchronization
+package import ReplicaCore
+
+/// The data directory of one node, opened and locked by this process.
+///
+/// Invariants:
+/// 1. The lock is held for the life of this value: two processes never have one directory open.
+/// 2. `identity` never changes; `lineage` is recorded once; a pin never changes.
+/// 3. A directory that is not whole, not ours, or of another version is refused and not touched.
+///
+/// Any thread may call any function. The stores inside (`layout`) are opened by their own types.
+package final class DataDirectory: Sendable {
+    package let layout: DataLayout
+    package let identity: NodeIdentity
+    private let lock: OpenLock
+    private let pins: PeerPins
+    private let reserve: SpaceReserve
+    private let recordedLineage: Mutex<Lineage?>
+
+    /// Opens and locks a formatted directory.
+    ///
+    /// - Parameter reserveBytes: size of the reserve; one that is missing is allocated if there is room.
+    /// - Throws: `notFormatted`, `halfFormatted`, `notEmpty`, `foreign`, `locked`, `version`, `corrupted`,
+    ///   `inputOutput`, each with a sentence that says what to do.
+    package static func open(
+        at path: String, reserveBytes: Int = 16 << 20
+    ) throws(DirectoryError) -> DataDirectory {
+        let layout = DataLayout(path)
+        try DataDirectory.requireFormatted(layout)
+        let identity = try readIdentity(layout)  // Before the lock, which would touch what is not ours. Keeps (3).
+        let lock = try OpenLock(layout.lock)
+        return try DataDirectory(layout, identity, lock, reserveBytes)
+    }
+
+    private init(
+        _ layout: DataLayout, _ identity: NodeIdentity, _ lock: OpenLock, _ reserveBytes: Int
+    ) throws(DirectoryError) {
+        self.layout = layout
+        self.lock = lock
+        self.identity = identity
+        self.pins = try PeerPins(path: layout.peers)
+        self.recordedLineage = Mutex(try DataDirectory.readLineage(layout))
+        do throws(FileError) {
+            // Left by a crash between the last two steps of formatting: the identity is there, so it is complete.
+            try FileTree.remove(layout.formatting)
+            self.reserve = try SpaceReserve(path: layout.reserve, bytes: reserveBytes)
+            do throws(FileError) {
+                try reserve.restore()
+            } catch {
+                // A node must start on a full disk, or nothing could be deleted there; `isReserveHeld` tells.
+                guard error.isNoSpace else { throw error }
+            }
+        } catch {
+            throw DirectoryError(error, doing: "open the data directory \(layout.root)")
+        }
+    }
+
+    /// The lineage of the cluster; nil until `recordLineage`.
+    package var lineage: Lineage? { recordedLineage.withLock { $0 } }
+
+    /// Records the lineage once it is known, durably. The same one again is fine.
+    ///
+    /// - Throws: `lineageDiffers` if another one is recorded: this disk belongs to another history.
+    package func recordLineage(_ lineage: Lineage) throws(DirectoryError) {
+        let failure = recordedLineage.withLock { (recorded) -> DirectoryError? in
+            if let recorded {
+                if recorded == lineage { return nil }
+                return DirectoryError(
+                    .lineageDiffers,
+                    "\(layout.root) belongs to lineage \(recorded.hex) and met lineage \(lineage.hex); "
+                        + "check that the members and the data directory are of one cluster")
+            }
+            do throws(FileError) {
+                try FileTree.replace(layout.lineage, with: DataDirectory.text(lineage).bytes)
+            } catch {
+                return DirectoryError(error, doing: "record the lineage")
+            }
+            recorded = lineage
+            return nil
+        }
+        if let failure { throw failure }
+    }
+
+    /// Compares the incarnation that a node states with the one pinned for its ID, or pins it durably. Blocks on the
+    /// disk when the pin is new. A node never accepts another incarnation under its own ID.
+    package func pin(node: UInt64, incarnation: Incarnation) throws(DirectoryError) -> PinVerdict {
+        if node == identity.node {
+            return incarnation == identity.incarnation ? .same : .differs(known: identity.incarnation)
+        }
+        return try pins.pin(node: node, incarnation: incarnation)
+    }
+
+    /// The incarnation pinned for a node; nil if it was never heard of.
+    package func pinnedIncarnation(of node: UInt64) -> Incarnation? {
+        node == identity.node ? identity.incarnation : pins.pinned(node)
+    }
+
+    /// Whether the space of the reserve is held.
+    package var isReserveHeld: Bool { reserve.isHeld }
+
+    /// Gives the space of the reserve back when the disk is full: false if that was done before.
+    package func releaseReserve() throws(DirectoryError) -> Bool {
+        do {
+            return try reserve.release()
+        } catch {
+            throw DirectoryError(error, doing: "release the reserve")
+        }
+    }
+
+    /// Takes the space of the reserve again; throws `noSpace` while the disk is full.
+    package func restoreReserve() throws(DirectoryError) {
+        do {
+            try reserve.restore()
+        } catch {
+            throw DirectoryError(error, doing: "take the reserve")
+        }
+    }
+
+    /// Bytes free for this process on the file system of the directory, and all bytes of it.
+    package func space() throws(DirectoryError) -> (free: UInt64, total: UInt64) {
+        do {
+            return try FileTree.space(of: layout.root)
+        } catch {
+            throw DirectoryError(error, doing: "measure the disk")
+        }
+    }
+}
+
+extension DataDirectory {
+    private static let lineageKind = "lineage"
+
+    private static func text(_ lineage: Lineage) -> SealedText {
+        SealedText(kind: lineageKind, version: 1, fields: [("lineage", lineage.hex)])
+    }
+
+    private static func readIdentity(_ layout: DataLayout) throws(DirectoryError) -> NodeIdentity {
+        let text = try SealedText.read(
+            layout.identity, kind: NodeIdentity.kind, version: NodeIdentity.formatVersion)
+        guard let identity = NodeIdentity(text) else {
+            throw DirectoryError(
+                .corrupted, "\(layout.identity) is damaged; restore it, or format this node anew under a new ID")
+        }
+        return identity
+    }
+
+    private static func readLineage(_ layout: DataLayout) throws(DirectoryError) -> Lineage? {
+        do {
+            guard try FileTree.size(layout.lineage) != nil else { return nil }
+        } catch {
+            throw DirectoryError(error, doing: "read \(layout.lineage)")
+        }
+        let text = try SealedText.read(layout.lineage, kind: lineageKind, version: 1)
+        guard let value = text.values("lineage"), let lineage = Lineage(hex: value[0]) else {
+            throw DirectoryError(.corrupted, "\(layout.lineage) is damaged; restore it, or format this node anew")
+        }
+        return lineage
+    }
+
+    /// Tells the kinds of directories that cannot be opened apart. Changes nothing.
+    static func requireFormatted(_ layout: DataLayout) throws(DirectoryError) {
+        guard FileTree.isDirectory(layout.root) else {
+            throw DirectoryError(
+                .notFormatted,
+                "there is no data directory at \(layout.root); run: holdfast node format --data "
+                    + layout.root)
+        }
+        let names: [String]
+        do {
+            names = try FileTree.names(in: layout.root).filter { $0 != "lost+found" }
+        } catch {
+            throw DirectoryError(error, doing: "open the data directory \(layout.root)")
+        }
+        if names.contains("identity") { return }
+        if names.contains("formatting") {
+            throw DirectoryError(
+                .halfFormatted,
+                "formatting of \(layout.root) was interrupted; remove what is in it and run: "
+                    + "holdfast node format --data \(layout.root)")
+        }
+        if names.isEmpty {
+            throw DirectoryError(
+                .notFormatted, "\(layout.root) is empty; run: holdfast node format --data \(layout.root)")
+        }
+        throw DirectoryError(
+            .notEmpty,
+            "\(layout.root) is not a Holdfast data directory (it holds \(names[0]) and no identity); "
+                + "give the path of a formatted one; nothing was changed")
+    }
+}
+
+/// The lock file of a data directory, locked.
+final class OpenLock: Sendable {
+    private let file: OpenFile
+
+    init(_ path: String) throws(DirectoryError) {
+        let isHeldElsewhere: Bool
+        let holder: Int32?
+        do throws(FileError) {
+            file = try OpenFile(path, O_RDWR | O_CREAT)
+            let number = chf_lock_exclusive(file.descriptor)
+            isHeldElsewhere = number == EWOULDBLOCK
+            guard number == 0 || isHeldElsewhere else { throw FileError(action: "lock", path: path, number: number) }
+            holder = isHeldElsewhere ? try OpenLock.holder(file) : nil
+        } catch {
+            throw DirectoryError(error, doing: "lock the data directory")
+        }
+        if isHeldElsewhere { throw OpenLock.refusal(holder, path) }
+        // Only a hint for whoever finds it locked: neither synced, nor removed, nor worth failing on a full disk.
+        _ = ftruncate(file.descriptor, 0)
+        _ = try? file.write(Array("\(getpid())\n".utf8), at: 0)
+    }
+
+    private static func holder(_ file: borrowing OpenFile) throws(FileError) -> Int32? {
+        Int32(String(decoding: try file.read(count: 16).prefix { $0 != UInt8(ascii: "\n") }, as: UTF8.self))
+    }
+
+    private static func refusal(_ holder: Int32?, _ path: String) -> DirectoryError {
+        let name = holder.map { "process \($0)" } ?? "another process"
+        return DirectoryError(
+            .locked(holder), "the data directory \(FileTree.parent(of: path)) is in use by \(name); stop it first")
+    }
+}
