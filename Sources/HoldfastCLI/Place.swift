@@ -72,7 +72,7 @@ enum Endpoint {
         guard let colon = text.lastIndex(of: ":") else { throw .usage(hint) }
         let host = text[..<colon]
         let isBracketed = host.hasPrefix("[") && host.hasSuffix("]") && host.count > 2
-        guard !host.isEmpty, isBracketed || !host.contains { ":[] ".contains($0) } else { throw .usage(hint) }
+        guard !host.isEmpty, isBracketed || !host.contains(where: { ":[] ".contains($0) }) else { throw .usage(hint) }
         guard let port = UInt16(text[text.index(after: colon)...]) else { throw .usage(hint) }
         guard port > 0 || portZero else { throw .usage("'\(text)' has port 0; name the port that the node listens on") }
     }
