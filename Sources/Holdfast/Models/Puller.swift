@@ -1,0 +1,219 @@
+internal import Glibc
+internal import NIOCore
+internal import ReplicaCore
+
+/// Pulls a model version into a directory, or verifies that it can be read whole.
+///
+/// Invariants: (1) no byte counts before it has matched its chunk's name; (2) nothing is written before every file that
+/// stands in the way was judged; (3) nothing outside the directory is written, whatever the manifest says; (4) at most
+/// `ModelLimits.fetchesMax` chunks are held.
+package struct Puller: Sendable {
+    private let model: ModelVersion
+    private let chunks: VerifiedChunks
+    private let manifest: Manifest
+    private let meter: TransferMeter
+
+    private init(
+        _ model: ModelVersion, _ source: any ChunkSource, _ progress: (@Sendable (TransferProgress) -> Void)?
+    ) async throws(HoldfastError) {
+        self.model = model
+        chunks = VerifiedChunks(source)
+        manifest = try await chunks.manifest(of: model)
+        meter = TransferMeter(totalBytes: manifest.totalBytes, progress: progress)
+    }
+
+    /// Pulls every file of `model` into `directory`, which is made if it is absent.
+    ///
+    /// A file that is there already with the same content counts as done; one with other content is refused with
+    /// `alreadyExists` unless `force`, before anything is written. A pull that was interrupted goes on where it stopped.
+    package static func pull(
+        _ model: ModelVersion, from source: any ChunkSource, into directory: String, force: Bool = false,
+        progress: (@Sendable (TransferProgress) -> Void)? = nil
+    ) async throws(HoldfastError) -> PullResult {
+        let puller = try await Puller(model, source, progress)
+        let root = try await ModelThreads.run { () throws(HoldfastError) in
+            try DirectoryHandle.create(path: directory)
+        }
+        do {
+            let wanted = try await puller.judge(below: root, force: force)
+            try await puller.fetch(wanted, below: root)
+        } catch {
+            throw HoldfastError(wrapping: error)
+        }
+        return puller.result
+    }
+
+    /// Reads every chunk of `model` and checks it and every file's SHA-256.
+    package static func verify(
+        _ model: ModelVersion, from source: any ChunkSource,
+        progress: (@Sendable (TransferProgress) -> Void)? = nil
+    ) async throws(HoldfastError) -> PullResult {
+        let puller = try await Puller(model, source, progress)
+        do {
+            try await puller.readAll()
+        } catch {
+            throw HoldfastError(wrapping: error)
+        }
+        return puller.result
+    }
+
+    private var result: PullResult { PullResult(model: model, files: manifest.files.map(\.described)) }
+
+    /// What is to be done about a file.
+    private struct Wanted: Sendable {
+        /// Index in the manifest.
+        var file: Int
+        /// Whether something stands there that may be replaced.
+        var replacing: Bool
+    }
+
+    /// Looks at everything that stands where a file will be: keeps (2).
+    private func judge(below root: DirectoryHandle, force: Bool) async throws -> [Wanted] {
+        var wanted: [Wanted] = []
+        for (index, file) in manifest.files.enumerated() {
+            let verdict = try await ModelThreads.run { () throws(HoldfastError) in
+                try Self.judge(file, below: root)
+            }
+            switch verdict {
+            case .absent: wanted.append(Wanted(file: index, replacing: false))
+            case .equal: meter.add(file.bytes)
+            case .different:
+                guard force else { throw PullFile.refusal("\(root.path)/\(file.path)") }
+                wanted.append(Wanted(file: index, replacing: true))
+            }
+        }
+        return wanted
+    }
+
+    private enum Verdict: Sendable {
+        case absent
+        case equal
+        case different
+    }
+
+    private static func judge(_ file: Manifest.File, below root: DirectoryHandle) throws(HoldfastError) -> Verdict {
+        let directory: DirectoryHandle
+        let name: String
+        do throws(HoldfastError) {
+            (directory, name) = try root.parent(of: file.path)
+        } catch {
+            guard error.code == .notFound else { throw error }
+            return .absent
+        }
+        guard let status = try directory.status(name) else { return .absent }
+        let path = "\(directory.path)/\(name)"
+        if DirectoryHandle.isLink(status) { throw DirectoryHandle.linkRefused(path) }
+        guard DirectoryHandle.isFile(status) else {
+            throw HoldfastError(
+                .alreadyExists, "'\(path)' is in the way and not a file; remove it or use another directory",
+                details: ["file": path])
+        }
+        guard UInt64(max(0, status.st_size)) == file.bytes else { return .different }
+        let opened = try directory.file(name, flags: O_RDONLY)
+        var hash = RunningHash()
+        var offset: UInt64 = 0
+        while offset < file.bytes {
+            let bytes = try opened.read(count: min(1 << 20, Int(file.bytes - offset)), at: offset)
+            if bytes.isEmpty { return .different }
+            bytes.withUnsafeBytes { hash.update($0) }
+            offset += UInt64(bytes.count)
+        }
+        guard hash.finish() == file.sha256 else { return .different }
+        // What a pull left that ended between naming its file and removing the temporary name.
+        try directory.unlink(PullFile.temporaryName(of: name))
+        return .equal
+    }
+
+    private func fetch(_ wanted: [Wanted], below root: DirectoryHandle) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            var inFlight = 0
+            for item in wanted {
+                let file = manifest.files[item.file]
+                let target = try await ModelThreads.run { () throws(HoldfastError) in
+                    let target = try PullFile(file, below: root, replacing: item.replacing)
+                    if file.chunkCount == 0 { try target.finish() }
+                    return target
+                }
+                var offset: UInt64 = 0
+                for chunk in manifest.chunks(of: file) {
+                    if inFlight == ModelLimits.fetchesMax {  // Keeps (4).
+                        try await group.next()
+                        inFlight -= 1
+                    }
+                    inFlight += 1
+                    let start = offset
+                    group.addTask { try await fetch(chunk, at: start, of: file, into: target) }
+                    offset += UInt64(chunk.bytes)
+                }
+            }
+            try await group.waitForAll()
+        }
+    }
+
+    private func fetch(
+        _ chunk: Manifest.Chunk, at offset: UInt64, of file: Manifest.File, into target: PullFile
+    ) async throws(HoldfastError) {
+        var isThere = false
+        if target.isResumed {
+            isThere = try await ModelThreads.run { () throws(HoldfastError) in try target.holds(chunk, at: offset) }
+        }
+        if !isThere {
+            try await chunks.read(chunk.id, bytes: Int(chunk.bytes), of: file.path) { (bytes) throws(HoldfastError) in
+                try target.write(bytes, at: offset)
+            }
+        }
+        meter.add(UInt64(chunk.bytes))
+        if target.countChunk() {
+            try await ModelThreads.run { () throws(HoldfastError) in try target.finish() }
+        }
+    }
+
+    /// Reads ahead in any order and hashes whole files in order.
+    private func readAll() async throws {
+        try await withThrowingTaskGroup(of: (Int, ByteBuffer).self) { group in
+            var ready: [Int: ByteBuffer] = [:]
+            var asked = 0
+            var index = 0
+            let owners = manifest.files.flatMap { file in repeatElement(file.path, count: file.chunkCount) }
+            for file in manifest.files {
+                var hash = RunningHash()
+                for _ in 0..<file.chunkCount {
+                    while asked < manifest.chunks.count, asked < index + ModelLimits.fetchesMax {
+                        let (number, chunk, owner) = (asked, manifest.chunks[asked], owners[asked])
+                        group.addTask {
+                            let bytes = try await chunks.read(chunk.id, bytes: Int(chunk.bytes), of: owner) {
+                                (bytes) throws(HoldfastError) in bytes
+                            }
+                            return (number, bytes)
+                        }
+                        asked += 1
+                    }
+                    while ready[index] == nil, let (number, bytes) = try await group.next() { ready[number] = bytes }
+                    let bytes = ready.removeValue(forKey: index) ?? ByteBuffer()
+                    // A file of one chunk has the chunk's ID as its SHA-256: the manifest was checked for that.
+                    if file.chunkCount > 1 { hash = await Self.adding(bytes, to: hash) }
+                    meter.add(UInt64(bytes.readableBytes))
+                    index += 1
+                }
+                if file.chunkCount != 1, hash.finish() != file.sha256 {
+                    throw HoldfastError(
+                        .corrupted, "'\(file.path)' does not have the SHA-256 that its manifest states; push it again",
+                        details: ["file": file.path])
+                }
+            }
+        }
+    }
+
+    private static func adding(_ bytes: ByteBuffer, to hash: RunningHash) async -> RunningHash {
+        await ModelThreads.compute {
+            var hash = hash
+            bytes.withUnsafeReadableBytes { hash.update($0) }
+            return hash
+        }
+    }
+}
+
+extension Manifest.File {
+    /// The file as callers see it.
+    package var described: ModelFile { ModelFile(path: path, bytes: bytes, sha256: sha256.hex) }
+}
