@@ -1,23 +1,73 @@
-/// The replicated state machine: committed entries in, one write batch out.
+/// The replicated state machine: committed entries in, one write batch out. The same log over the same rows gives the same rows and
+/// the same feed hash on every node, however its entries are grouped and whenever it was restarted.
+///
+/// Invariants:
+/// 1. Entries are applied in order, each once: the next one has index `state.index + 1`.
+/// 2. Between groups everything held here can be had again from the rows; `knownKeys` only spares reads.
+/// 3. Within a group `knownKeys` holds every key that the group wrote, so that a key not in it can be looked up below the overlay.
+/// 4. A command is checked whole before it writes anything: no command is half applied.
+/// 5. `uploads` holds the open uploads, ascending by ID; `completeness` is ascending by node.
 package struct Applier: Sendable {
     /// The row that every group ends with.
-    package private(set) var state: AppliedState
-    package private(set) var members: Members
-    package private(set) var lineage: Lineage?
+    package internal(set) var state: AppliedState
+    /// The configuration applied last.
+    package internal(set) var members: Members
+    /// The cluster's history; nil until the first leader has named it.
+    package internal(set) var lineage: Lineage?
+    /// How far each node is complete, by node.
+    package internal(set) var completeness: [Completeness] = []
+    var uploads: [UploadRecord] = []
+    var sessions: SessionTable
+    var knownKeys: [[UInt8]: KeyState] = [:]
+    private var hasFailed = false
+
+    /// The row of a key that holds now.
+    struct KeyState: Sendable, Hashable {
+        /// 0 if the key was never written, or all its rows are compacted away.
+        var modRevision: UInt64
+        var createRevision: UInt64
+        var version: UInt64
+        var lease: UInt64
+
+        /// A key that does not exist has no version, as in the data model.
+        var isLive: Bool { version > 0 }
+
+        static func absent(since revision: UInt64) -> KeyState {
+            KeyState(modRevision: revision, createRevision: 0, version: 0, lease: 0)
+        }
+    }
 
     /// Restores from rows; an empty store is one that was never written.
     package init<Rows: RowReader & ~Copyable>(loading rows: borrowing Rows) throws(RowError) {
-        state = AppliedState()
-        members = Members(voters: [])
-        lineage = nil
+        self = try ErasedRows.with(rows) { rows throws(RowError) in
+            try Applier(rows, sessions: SessionTable())
+        }
+    }
+
+    init(_ rows: ErasedRows, sessions: SessionTable) throws(RowError) {
+        state = try AppliedState(loading: rows)
+        members = try rows.value(Members.self, at: RowKey.members) ?? Members(voters: [])
+        lineage = try ModelReader.lineage(rows: rows)
+        completeness = try ModelReader.completeness(rows: rows)
+        self.sessions = sessions
+        try self.sessions.load(rows)
+        uploads = try ModelReader.records(rows: rows).filter { !$0.isPublished }
     }
 
     /// Writes what a node needs before its first entry: the first configuration. Only into an empty store.
     package static func format(members: Members, into batch: inout WriteBatch) {
+        batch.put(RowKey.members, members.encoded())
+        batch.put(RowKey.state, AppliedState().encoded())
     }
 
-    /// Applies entries in order. The caller writes `batch` before it applies the next group or shows `output`.
-    /// After a throw nothing of the group holds: load anew from the rows.
+    /// Number of open client sessions.
+    package var sessionCount: Int { sessions.count }
+
+    /// What reads may rely on, once the batch of the last group is written.
+    package var readPoint: ReadPoint { ReadPoint(state) }
+
+    /// Applies entries in order; `batch` must be empty. The caller writes it before it applies the next group or shows `output`, and
+    /// `reader` must see all batches before. After a throw nothing of the group holds: load anew from the rows.
     package mutating func apply<Rows: RowReader & ~Copyable, Hash: HashFunction>(
         _ entries: [CommittedEntry],
         reader: borrowing Rows,
@@ -25,24 +75,196 @@ package struct Applier: Sendable {
         into batch: inout WriteBatch,
         output: inout ApplyOutput
     ) throws(RowError) {
+        precondition(!hasFailed, "apply after a failed apply")
+        precondition(batch.isEmpty, "apply into a batch that is not empty")
+        let digest: (UnsafeRawBufferPointer) -> Digest = { bytes in
+            var function = Hash()
+            function.update(bytes)
+            return function.finish()
+        }
+        hasFailed = true
+        try ErasedRows.with(reader) { rows throws(RowError) in
+            try apply(entries, rows: rows, digest: digest, into: &batch, output: &output)
+        }
+        hasFailed = false
     }
-}
 
-/// Where a store stands: written once per group.
-package struct AppliedState: Sendable, Hashable {
-    /// The last applied entry.
-    package var index: UInt64 = 0
-    package var term: UInt64 = 0
-    /// Revisions made so far; the first write makes revision 1.
-    package var revision: UInt64 = 0
-    /// The chain hash after `revision`.
-    package var feedHash: Digest = .zero
-    /// Reads at lower revisions are refused.
-    package var compactRevision: UInt64 = 0
-    /// The oldest revision still in the feed.
-    package var feedFloor: UInt64 = 0
-    /// Commands applied ever: the order of use of sessions, and the numbers of uploads.
-    package var commands: UInt64 = 0
+    private mutating func apply(
+        _ entries: [CommittedEntry],
+        rows: ErasedRows,
+        digest: @escaping (UnsafeRawBufferPointer) -> Digest,
+        into batch: inout WriteBatch,
+        output: inout ApplyOutput
+    ) throws(RowError) {
+        guard !entries.isEmpty else { return }
+        var group = ApplyGroup(rows: rows, digest: digest)
+        swap(&group.overlay.batch, &batch)
+        swap(&group.output, &output)
+        for entry in entries {
+            precondition(entry.index == state.index + 1, "entry \(entry.index) applied after \(state.index)")
+            group.index = entry.index
+            switch entry.content {
+            case .normal(let payload): try apply(payload: payload, &group)
+            case .configuration(let members?):
+                self.members = members
+                group.output.members = members
+                group.overlay.put(RowKey.members, members.encoded())
+            case .configuration(nil): break
+            }
+            state.index = entry.index
+            state.term = entry.term
+        }
+        sessions.flush(into: &group.overlay.batch)
+        group.overlay.putUnread(RowKey.state, state.encoded())
+        if knownKeys.count > Limits.keyCacheMax { knownKeys.removeAll(keepingCapacity: true) }
+        swap(&group.overlay.batch, &batch)
+        swap(&group.output, &output)
+    }
 
-    package init() {}
+    /// Applies the envelopes of one entry. One that cannot be read is refused; where the framing is broken, so is all that follows.
+    private mutating func apply(payload: [UInt8], _ group: inout ApplyGroup) throws(RowError) {
+        var reader = ByteReader(payload)
+        var ordinal: UInt32 = 0
+        while reader.remaining > 0 {
+            group.ordinal = ordinal
+            ordinal += 1
+            let encoded: Bytes
+            do throws(DecodeError) {
+                encoded = try EntryPayload.next(from: &reader)
+            } catch {
+                refuse(error, &group)
+                return
+            }
+            let envelope: Envelope
+            do throws(DecodeError) {
+                envelope = try Envelope(decoding: encoded)
+            } catch {
+                refuse(error, &group)
+                continue
+            }
+            try apply(envelope, &group)
+        }
+    }
+
+    private mutating func refuse(_ error: DecodeError, _ group: inout ApplyGroup) {
+        state.commands += 1
+        group.answer(.refused(Refusal(.invalidArgument, "the command cannot be read: \(error)")))
+    }
+
+    /// Applies one command, at most once in its session.
+    private mutating func apply(_ envelope: Envelope, _ group: inout ApplyGroup) throws(RowError) {
+        state.commands += 1
+        group.session = envelope.session
+        group.sequence = envelope.sequence
+        group.time = envelope.time
+        switch envelope.command {
+        case .openSession:
+            if envelope.session == 0 {
+                group.answer(.refused(Refusal(.invalidArgument, "a client session ID must not be zero")))
+            } else {
+                sessions.open(envelope.session, command: state.commands)
+                group.answer(.done(revision: state.revision))
+            }
+            return
+        case .closeSession:
+            let wasOpen = sessions.close(envelope.session)
+            group.answer(
+                wasOpen
+                    ? .done(revision: state.revision)
+                    : .refused(Refusal(.sessionExpired, "client session \(envelope.session) is not open")))
+            return
+        default: break
+        }
+        guard envelope.session != 0 else {
+            group.answer(try perform(envelope.command, &group))
+            return
+        }
+        let admission = sessions.admit(
+            envelope.session, sequence: envelope.sequence, lowestUnanswered: envelope.lowestUnanswered,
+            command: state.commands)
+        switch admission {
+        case .refused(let refusal): group.answer(.refused(refusal))
+        case .repeated(let outcome): group.answer(outcome, isRepeated: true)
+        case .apply:
+            let outcome = try perform(envelope.command, &group)
+            group.answer(outcome)
+            if case .refused(let refusal) = outcome, refusal.isTransient { return }
+            sessions.keep(outcome, of: envelope.session, sequence: envelope.sequence)
+        }
+    }
+
+    /// Does what a command says, or refuses it whole: keeps (4).
+    private mutating func perform(_ command: Command, _ group: inout ApplyGroup) throws(RowError) -> Outcome {
+        if let refusal = command.refusal { return .refused(refusal) }
+        switch command {
+        case .put(let key, let value, let lease):
+            begin(&group)
+            try put(key, value, lease: lease, in: .user, &group)
+            return .done(revision: commit(&group))
+        case .delete(let keys): return try delete(keys, &group)
+        case .transaction(let transaction): return try perform(transaction, &group)
+        case .compact(let revision): return compact(revision, &group)
+        case .lineage(let lineage): return name(lineage, &group)
+        case .uploadBegin(let id, let name, let version):
+            return try beginUpload(id, name: name, version: version, &group)
+        case .uploadAdd(let id, let first, let ids): return try addToUpload(id, first: first, ids: ids, &group)
+        case .uploadAbort(let id): return try abortUpload(id, &group)
+        case .uploadExpire(let before): return expireUploads(before: before, &group)
+        case .publish(let publication): return try publish(publication, &group)
+        case .retire(let name, let version): return try retire(name: name, version: version, &group)
+        case .complete(let node, let incarnation, let through):
+            return complete(Completeness(node: node, incarnation: incarnation, through: through), &group)
+        case .openSession, .closeSession: preconditionFailure("sessions are handled before")
+        }
+    }
+
+    private mutating func compact(_ revision: UInt64, _ group: inout ApplyGroup) -> Outcome {
+        if revision == 0 || revision > state.revision {
+            return .refused(
+                Refusal(
+                    .invalidArgument, "history cannot be compacted at \(revision); the latest is \(state.revision)"))
+        }
+        if revision <= state.compactRevision {
+            return .refused(.compacted(revision, earliest: state.compactRevision))
+        }
+        state.compactRevision = revision
+        // Nothing holds the floor back until links to other sites exist.
+        state.feedFloor = revision
+        group.output.compacted = revision
+        return .done(revision: state.revision)
+    }
+
+    private mutating func name(_ lineage: Lineage, _ group: inout ApplyGroup) -> Outcome {
+        if let existing = self.lineage {
+            return existing == lineage
+                ? .done(revision: state.revision)
+                : .refused(Refusal(.alreadyExists, "this cluster's lineage is \(existing)"))
+        }
+        self.lineage = lineage
+        group.output.lineage = lineage
+        group.overlay.putUnread(RowKey.lineage, [1], lineage.bytes[...])
+        return .done(revision: state.revision)
+    }
+
+    private mutating func complete(_ report: Completeness, _ group: inout ApplyGroup) -> Outcome {
+        guard members.contains(report.node) else {
+            return .refused(Refusal(.preconditionFailed, "node \(report.node) is not a member"))
+        }
+        guard report.through <= state.revision else {
+            return .refused(
+                Refusal(
+                    .invalidArgument, "complete through \(report.through), but the latest revision is \(state.revision)"
+                ))
+        }
+        let place = completeness.firstIndex { $0.node >= report.node } ?? completeness.count
+        if place < completeness.count, completeness[place].node == report.node {
+            if completeness[place] == report { return .done(revision: state.revision) }
+            completeness[place] = report
+        } else {
+            completeness.insert(report, at: place)
+        }
+        group.output.completeness.append(report)
+        group.overlay.putUnread(RowKey.completeness(report.node), report.encoded())
+        return .done(revision: state.revision)
+    }
 }

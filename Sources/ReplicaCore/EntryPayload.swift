@@ -24,10 +24,15 @@ package enum EntryPayload {
         var reader = ByteReader(payload)
         var envelopes: [Bytes] = []
         while reader.remaining > 0 {
-            let length = try reader.fixed32()
-            guard length <= UInt32(Limits.envelopeBytesMax) else { throw .invalid(what: "envelope length") }
-            envelopes.append(try reader.take(Int(length)))
+            envelopes.append(try next(from: &reader))
         }
         return envelopes
+    }
+
+    /// Takes the next encoded envelope off the front.
+    static func next(from reader: inout ByteReader) throws(DecodeError) -> Bytes {
+        let length = try reader.fixed32()
+        guard length <= UInt32(Limits.envelopeBytesMax) else { throw .invalid(what: "envelope length") }
+        return try reader.take(Int(length))
     }
 }

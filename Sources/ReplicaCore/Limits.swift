@@ -4,8 +4,8 @@ package enum Limits {
     package static let keyBytesMax = 4 << 10
     /// A value, and all of one transaction: 512 KiB, so that one revision fits one shipment and one frame (8 MiB).
     package static let valueBytesMax = 512 << 10
-    /// The encoded bytes of one transaction.
-    package static let transactionBytesMax = 512 << 10
+    /// Keys and values of one transaction's compares and puts: 512 KiB, and room for the largest key in a put and three compares.
+    package static let transactionBytesMax = (512 << 10) + (16 << 10)
     /// Compares, and operations of each list, in one transaction.
     package static let transactionItemsMax = 1_024
     /// Bytes that the reads of one transaction may answer in all; a read that would pass it ends with `more`.

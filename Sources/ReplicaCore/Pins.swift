@@ -1,11 +1,23 @@
 /// Which chunks must stay: those of open uploads, and of versions that are live or were retired above the feed floor.
 package enum Pins {
-    /// The chunk must stay. Ask again immediately before unlinking.
+    /// The chunk must stay, and a node may take it and give a receipt for it. Ask again immediately before unlinking.
     package static func isPinned<Rows: RowReader & ~Copyable>(
         _ chunk: ChunkID,
         at point: ReadPoint,
         rows: borrowing Rows
-    ) throws(RowError) -> Bool { true }
+    ) throws(RowError) -> Bool {
+        try ErasedRows.with(rows) { rows throws(RowError) in
+            var owners: [(UploadID, UInt64)] = []
+            let from = RowKey.chunks(from: chunk)
+            try rows.forEach(from: from, below: from + [UInt8](repeating: 0xFF, count: 9)) {
+                row, value throws(RowError) in
+                owners.append(try owner(row, value))
+                return true
+            }
+            for (id, number) in owners where try isLive(id, number, at: point, rows: rows) { return true }
+            return false
+        }
+    }
 
     /// Up to `limit` pinned chunks at or above `first`, ascending: the marks of a sweep. Fewer than `limit` means that none follow.
     package static func pinned<Rows: RowReader & ~Copyable>(
@@ -13,5 +25,51 @@ package enum Pins {
         limit: Int,
         at point: ReadPoint,
         rows: borrowing Rows
-    ) throws(RowError) -> [ChunkID] { [] }
+    ) throws(RowError) -> [ChunkID] {
+        try ErasedRows.with(rows) { rows throws(RowError) in
+            var verdicts: [UInt64: Bool] = [:]
+            var pinned: [ChunkID] = []
+            guard limit > 0 else { return [] }
+            try rows.forEach(from: RowKey.chunks(from: first), below: RowKey.chunksEnd) { row, value throws(RowError) in
+                guard let found = RowKey.decodeChunk(row) else { throw .corrupted("the key of a chunk's row") }
+                if pinned.last == found.chunk { return true }
+                let (id, number) = try owner(row, value)
+                let verdict: Bool
+                if let known = verdicts[number] {
+                    verdict = known
+                } else {
+                    verdict = try isLive(id, number, at: point, rows: rows)
+                    verdicts[number] = verdict
+                }
+                if verdict { pinned.append(found.chunk) }
+                return pinned.count < limit
+            }
+            return pinned
+        }
+    }
+
+    /// The upload's list counts: it is open, or its version is live or was retired above the feed floor.
+    static func isLive(
+        _ id: UploadID,
+        _ number: UInt64,
+        at point: ReadPoint,
+        rows: ErasedRows
+    ) throws(RowError) -> Bool {
+        guard let upload = try rows.value(UploadRecord.self, at: RowKey.upload(id)), upload.number == number else {
+            return false
+        }
+        guard upload.isPublished, let version = upload.version else { return true }
+        let model = try ModelReader.version(upload.name, version, at: .max, rows: rows)
+        guard let model, model.record.upload == id, model.record.uploadNumber == number else { return false }
+        return !model.record.isRetired || model.modRevision > point.feedFloor
+    }
+
+    /// The upload that names a chunk, from the row that says so.
+    private static func owner(
+        _ row: UnsafeRawBufferPointer,
+        _ value: UnsafeRawBufferPointer
+    ) throws(RowError) -> (UploadID, UInt64) {
+        guard let found = RowKey.decodeChunk(row), let id = UploadID(value) else { throw .corrupted("a chunk's row") }
+        return (id, found.number)
+    }
 }

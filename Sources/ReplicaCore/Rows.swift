@@ -64,7 +64,7 @@ package struct ArrayRows: RowReader, Sendable, Equatable {
     /// Applies a write batch, as the row store would.
     package mutating func write(_ batch: WriteBatch) throws(RowError) {
         let records: [WriteBatch.Record]
-        do {
+        do throws(DecodeError) {
             records = try batch.records()
         } catch {
             throw RowError(message: "write batch is malformed: \(error)", isCorruption: true)
