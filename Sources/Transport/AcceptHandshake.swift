@@ -42,7 +42,7 @@ final class AcceptHandshake: HandshakeStage {
                     + "\(TransportLimits.protocolVersionMax), the other end \(hello.protocolVersionMin) to "
                     + "\(hello.protocolVersionMax); update the older one")
         }
-        guard core.hasRoom else {
+        guard core.hasRoom(for: hello.purpose) else {
             return refuse(driver, context, .overloaded, "this node has too many connections; try again later")
         }
         let remoteAddress = context.remoteAddress.map { String(describing: $0) } ?? "unknown"

@@ -4,7 +4,8 @@
 //    `submit` calls; between the two there is no order.
 // 2. Outbound memory is bounded: a send is refused once `TransportLimits.outboundBytesMax` wait in its queue, so at
 //    most twice that, the socket's high mark and one frame each.
-// 3. `closeReason` is set once; from then on nothing is queued and the handler gets no frame.
+// 3. An accepted request or bulk connection whose peer does not take its answers is not read: it can ask no more.
+// 4. `closeReason` is set once; from then on nothing is queued and the handler gets no frame.
 
 package import Logging
 package import NIOCore
@@ -45,6 +46,7 @@ package final class Connection: @unchecked Sendable {
     private var context: ChannelHandlerContext?
     private var outbound = OutboundBatch()
     private var reason: CloseReason?
+    private var isFlushDue = true
     private var isPaused = false
     private var isReadHeld = false
 
@@ -137,6 +139,7 @@ package final class Connection: @unchecked Sendable {
         writeOut(context)
         outbound.recycle()
         meter.addSent(purpose, frames: 0, bytes: count)
+        isFlushDue = true
         let done = eventLoop.makePromise(of: Void.self)
         done.futureResult.assumeIsolated().whenComplete { [logger] _ in Self.close(file, logger) }
         let region = FileRegion(fileHandle: file, readerIndex: offset, endIndex: offset + count)
@@ -149,6 +152,8 @@ package final class Connection: @unchecked Sendable {
         eventLoop.preconditionInEventLoop()
         guard let context else { return }
         writeOut(context)
+        guard isFlushDue else { return }
+        isFlushDue = false
         context.flush()
         outbound.recycle()
     }
@@ -163,9 +168,7 @@ package final class Connection: @unchecked Sendable {
     package func resumeReading() {
         eventLoop.preconditionInEventLoop()
         isPaused = false
-        guard isReadHeld else { return }
-        isReadHeld = false
-        context?.read()
+        readAgain()
     }
 
     // MARK: From any thread
@@ -204,7 +207,7 @@ package final class Connection: @unchecked Sendable {
 
     // MARK: For the channel handler
 
-    /// Marks the connection as ended; the first reason stays. Keeps (3).
+    /// Marks the connection as ended; the first reason stays. Keeps (4).
     func ended(_ reason: CloseReason) {
         eventLoop.preconditionInEventLoop()
         if self.reason == nil { self.reason = reason }
@@ -219,10 +222,17 @@ package final class Connection: @unchecked Sendable {
         mailbox.withLock { $0.batch = OutboundBatch() }
     }
 
-    /// Whether the channel may read on; if not, it is asked to by `resumeReading`.
+    /// Whether the channel may read on; if not, `readAgain` makes up for it. Keeps (3).
     func mayRead() -> Bool {
-        if isPaused { isReadHeld = true }
-        return !isPaused
+        let isFull = !isDialled && purpose != .consensus && !(context?.channel.isWritable ?? true)
+        isReadHeld = isPaused || isFull
+        return !isReadHeld
+    }
+
+    /// Makes up for a read that was held back, if nothing holds it back any more.
+    func readAgain() {
+        eventLoop.preconditionInEventLoop()
+        if isReadHeld, mayRead() { context?.read() }
     }
 
     /// Queues the frames of a batch that was filled elsewhere, behind those of the loop, and flushes.
@@ -230,6 +240,7 @@ package final class Connection: @unchecked Sendable {
         eventLoop.preconditionInEventLoop()
         guard let context, reason == nil, !batch.isEmpty else { return }
         writeOut(context)
+        isFlushDue = true
         meter.addSent(purpose, frames: batch.frames, bytes: batch.bytes)
         batch.drain { context.write(NIOAny(IOData.byteBuffer($0)), promise: nil) }
         flush()
@@ -302,6 +313,7 @@ package final class Connection: @unchecked Sendable {
 
     private func writeOut(_ context: ChannelHandlerContext) {
         guard !outbound.isEmpty else { return }
+        isFlushDue = true
         meter.addSent(purpose, frames: outbound.frames, bytes: outbound.bytes)
         outbound.drain { context.write(NIOAny(IOData.byteBuffer($0)), promise: nil) }
     }

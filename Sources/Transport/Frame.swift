@@ -64,6 +64,8 @@ package enum FrameFault: Error, Sendable, Hashable {
     case flags(UInt16)
     /// The header announces more bytes than this connection takes.
     case tooLong(bytes: UInt32, limit: Int)
+    /// A kind that belongs to the handshake, after it.
+    case kind(UInt8)
     /// The bytes are not those that were sent.
     case checksum(expected: UInt32, found: UInt32)
 }
@@ -75,6 +77,7 @@ extension FrameFault: CustomStringConvertible {
         case .version(let version): "frame layout version \(version) is unknown"
         case .flags(let flags): "frame flags \(flags) are unknown or do not fit the frame"
         case .tooLong(let bytes, let limit): "frame of \(bytes) bytes is over the limit of \(limit)"
+        case .kind(let kind): "frame of kind \(kind), which belongs to the handshake"
         case .checksum(let expected, let found): "frame checksum \(found) where \(expected) was announced"
         }
     }

@@ -149,6 +149,10 @@ final class FrameChannelHandler: ChannelDuplexHandler {
             return true
         case .open(let connection, let handler):
             guard connection.isOpen else { return false }
+            guard header.kind >= FrameHeader.applicationKindMin else {
+                reject(context, .kind(header.kind))
+                return false
+            }
             handler.received(connection, header, payload)
             return true
         case .ended:
@@ -193,7 +197,10 @@ final class FrameChannelHandler: ChannelDuplexHandler {
             // In a later task: this is called from within the flush of a turn.
             context.eventLoop.assumeIsolated().execute {
                 guard connection.isOpen else { return }
-                if connection.isWritable { connection.drainMailbox() }
+                if connection.isWritable {
+                    connection.drainMailbox()
+                    connection.readAgain()
+                }
                 handler.writabilityChanged(connection)
             }
         }
@@ -201,7 +208,7 @@ final class FrameChannelHandler: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        end(context, .failed("\(error)"))
+        end(context, error as? CloseReason ?? .failed("\(error)"))
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -227,7 +234,8 @@ final class FrameChannelHandler: ChannelDuplexHandler {
 
     private func settleBudget(_ context: ChannelHandlerContext) {
         guard let budget else { return }
-        let held = decoder.heldCapacity
+        // Short ones are not worth the shared counter: connections × 64 KiB at most.
+        let held = decoder.heldBytes
         let counted = held >= TransportLimits.payloadReserveBytesMin ? held : 0
         guard counted != budgetedBytes else { return }
         let fits = budget.add(counted - budgetedBytes)

@@ -53,6 +53,9 @@ package struct FrameDecoder: Sendable {
         return false
     }
 
+    /// Bytes of an incomplete frame that have arrived.
+    package var heldBytes: Int { held.readableBytes }
+
     /// Bytes reserved for an incomplete frame.
     package var heldCapacity: Int { held.capacity }
 

@@ -3,7 +3,8 @@
 //   accept ─▶ hello read on the control loop ─▶ admission ─┬─ consensus, request: stays on the control loop
 //                                                          └─ bulk: its socket moves to the bulk loop
 //
-// 1. At most `handshakesMax` connections are without a hello, at most `connectionsMax` are open.
+// 1. At most `handshakesMax` connections are without a hello, at most `connectionsMax` are open, of which at most
+//    `bulkConnectionsMax` for bulk.
 // 2. Admission runs on the control loop, so it sees the node's state between two turns.
 
 internal import Glibc
@@ -101,6 +102,7 @@ final class ListenerCore: @unchecked Sendable {
     let admit: Admit
     let budget = PartialPayloadBudget()
     private var handshakes = 0
+    private var bulkConnections = 0
     private var channels: [ObjectIdentifier: any Channel] = [:]
     private var isClosed = false
 
@@ -111,10 +113,11 @@ final class ListenerCore: @unchecked Sendable {
         self.admit = admit
     }
 
-    /// Whether one more connection may be let in.
-    var hasRoom: Bool {
+    /// Whether a connection that has said hello may be let in (it is counted already). Keeps (1).
+    func hasRoom(for purpose: Purpose) -> Bool {
         controlLoop.preconditionInEventLoop()
         return channels.count <= settings.connectionsMax
+            && (purpose != .bulk || bulkConnections < settings.bulkConnectionsMax)
     }
 
     /// Takes a fresh channel into the handshake, or closes it. Keeps (1).
@@ -154,7 +157,7 @@ final class ListenerCore: @unchecked Sendable {
         }
         do {
             for channel in try await open.get() {
-                channel.close(promise: nil)
+                channel.pipeline.fireErrorCaught(CloseReason.shutdown)
                 try await channel.closeFuture.get()
             }
         } catch {
@@ -175,6 +178,7 @@ final class ListenerCore: @unchecked Sendable {
             throw IOError(errnoCode: errno, reason: "duplicating a bulk socket")
         }
         driver.abandon(context)
+        bulkConnections += 1
         let settings = settings
         let budget = budget
         ClientBootstrap(group: bulkLoop)
@@ -190,8 +194,10 @@ final class ListenerCore: @unchecked Sendable {
                 switch result {
                 case .success(let channel):
                     self.track(channel)
-                    if self.isClosed { channel.close(promise: nil) }
+                    channel.closeFuture.hop(to: self.controlLoop).whenComplete { _ in self.bulkConnections -= 1 }
+                    if self.isClosed { channel.pipeline.fireErrorCaught(CloseReason.shutdown) }
                 case .failure(let error):
+                    self.bulkConnections -= 1
                     settings.meter.addHandshakeFailed()
                     settings.logger.warning("moving a bulk connection failed", metadata: ["error": "\(error)"])
                 }

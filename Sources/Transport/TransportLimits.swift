@@ -22,12 +22,14 @@ package enum TransportLimits {
     /// What a partly received payload may reserve before its bytes arrive, in bytes: four times what has arrived,
     /// and never less than this. A hostile length costs its sender at least a quarter of what it costs us.
     package static let payloadReserveBytesMin = 64 << 10
-    /// Partly received payloads over all accepted connections of a listener, in bytes: 24 largest request frames,
-    /// under the 300 MB that a node may use.
-    package static let partialPayloadBytesTotalMax = 192 << 20
+    /// Partly received payloads over all accepted connections of a listener, in bytes: all bulk connections at their
+    /// largest (48 × 4 MiB + 64 KiB is 195 MiB) and 7 largest request frames. Beyond it connections are closed.
+    package static let partialPayloadBytesTotalMax = 256 << 20
 
     /// Accepted connections of one listener: 1,000 clients of a node with 4 connections each.
     package static let connectionsMax = 4_096
+    /// Accepted bulk connections of one listener: a push or pull uses one or a few; see `partialPayloadBytesTotalMax`.
+    package static let bulkConnectionsMax = 48
     /// Accepted connections whose handshake is not over: 256 × 4 KiB is 1 MiB of hellos.
     package static let handshakesMax = 256
     /// How long a connection may take from accept to hello, and from connect to welcome, in milliseconds.

@@ -10,6 +10,8 @@ package struct TransportSettings: Sendable {
     package var connectDeadline = TimeAmount.milliseconds(TransportLimits.connectMilliseconds)
     /// Accepted connections of one listener.
     package var connectionsMax = TransportLimits.connectionsMax
+    /// Accepted bulk connections of one listener.
+    package var bulkConnectionsMax = TransportLimits.bulkConnectionsMax
     /// Accepted connections whose handshake is not over.
     package var handshakesMax = TransportLimits.handshakesMax
     /// Whether a listener may be reached from beyond this machine without encryption.
