@@ -42,6 +42,8 @@ struct BenchCommand: AsyncParsableCommand {
     var seconds = 10.0
     @Option(help: ArgumentHelp("The size of the model (push, pull).", valueName: "n"))
     var bytes = 256 << 20
+    @Option(help: ArgumentHelp("Push this model instead of fresh bytes (push, pull).", valueName: "path"))
+    var source: String?
     @Flag(help: "Count requests that fail for a while instead of ending (put, get).")
     var keepGoing = false
     @OptionGroup(title: "Global options")
@@ -120,7 +122,7 @@ struct BenchCommand: AsyncParsableCommand {
 
     private func transfer(in directory: String, _ limits: MachineLimits) async throws -> [Figure] {
         let load = TransferLoad(
-            bytes: bytes, pulls: kind == .pull, directory: directory,
+            bytes: bytes, source: source, pulls: kind == .pull, directory: directory,
             name: "holdfast-bench-\(getpid())-\(Clock.nanoseconds())",
             timeoutMilliseconds: max(try global.timeoutMilliseconds(), 600_000))
         let outcome = try await global.withStore { store in try await load.run(store) }

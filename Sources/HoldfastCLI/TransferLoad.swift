@@ -17,6 +17,8 @@ struct TransferLoad {
 
     /// Bytes of tensors in the model.
     var bytes: Int
+    /// A model that is there already and stays; nil makes one of `bytes`.
+    var source: String?
     /// Whether the model is pulled too.
     var pulls: Bool
     /// A directory for the files, removed in the end.
@@ -28,15 +30,17 @@ struct TransferLoad {
 
     /// Runs the parts one after the other, retires the model and removes the files.
     func run(_ store: Store) async throws -> Outcome {
-        let source = "\(directory)/\(name)"
+        let made = "\(directory)/\(name)"
         let target = "\(directory)/\(name)-pulled"
         defer {
-            for path in [source, target] { Self.remove(path) }
+            for path in [made, target] { Self.remove(path) }
         }
-        try Self.makeDirectory(source)
-        try BenchModelFile.write("\(source)/model.safetensors", dataBytes: bytes, seed: Clock.nanoseconds())
+        if source == nil {
+            try Self.makeDirectory(made)
+            try BenchModelFile.write("\(made)/model.safetensors", dataBytes: bytes, seed: Clock.nanoseconds())
+        }
         let begin = ContinuousClock.now
-        let result = try await store.push(source, as: name)
+        let result = try await store.push(source ?? made, as: name)
         let published = ContinuousClock.now - begin
         try await untilComplete(
             store, result.model.revision, deadline: ContinuousClock.now + .milliseconds(timeoutMilliseconds))
