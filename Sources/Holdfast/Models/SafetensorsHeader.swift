@@ -31,6 +31,13 @@ package struct SafetensorsHeader: Sendable, Hashable {
     /// Where the data begins in the file: 8 and the header's length.
     package var dataStart: UInt64
 
+    /// A header by parts, for what is already checked.
+    package init(tensors: [Tensor], notes: [Note], dataStart: UInt64) {
+        self.tensors = tensors
+        self.notes = notes
+        self.dataStart = dataStart
+    }
+
     /// The length that the first 8 bytes of a file state, checked against the format's bound and the file, before
     /// anything of that length is read.
     package static func length(
