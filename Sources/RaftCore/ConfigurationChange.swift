@@ -101,7 +101,7 @@ extension ConfigurationChange {
         var transition = Transition.auto
         var context: [UInt8] = []
         switch entry.kind {
-        case .normal:
+        case .normal, .voided:
             return nil
         case .configurationChange:
             var step = Step(.addVoter, noNode)

@@ -31,6 +31,8 @@ package struct Entry: Sendable, Equatable {
         case configurationChange = 1
         /// A `ConfigurationChange` in its general form; empty data leaves a joint configuration.
         case configurationChangeV2 = 2
+        /// A configuration change that the leader refused when it was proposed; it does nothing.
+        case voided = 3
     }
 
     package var kind: Kind
@@ -49,7 +51,7 @@ package struct Entry: Sendable, Equatable {
     package var id: EntryID { EntryID(term: term, index: index) }
 
     /// Whether `data` is a `ConfigurationChange`.
-    package var isConfigurationChange: Bool { kind != .normal }
+    package var isConfigurationChange: Bool { kind == .configurationChange || kind == .configurationChangeV2 }
 
     /// Bytes that the limits count for this entry: its size as a tagged record (kind, term, index, payload).
     ///

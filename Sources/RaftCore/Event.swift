@@ -32,7 +32,7 @@ package enum Event: Sendable {
     case configurationApplied(ConfigurationChange)
     /// The log store no longer holds entries through this index (at most the applied index counts).
     case compacted(through: LogIndex)
-    /// The newest state snapshot that may be sent to a follower; nil if none is at hand.
+    /// The newest state snapshot that may be sent to a follower; nil if none at or above the compacted index is at hand.
     case snapshotAvailable(Snapshot?)
     /// The answer to `.readLog`: entries from `first`, contiguous; empty when the read failed.
     case logRead(to: NodeID, first: LogIndex, entries: [Entry])

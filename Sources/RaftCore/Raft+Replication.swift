@@ -32,7 +32,7 @@ extension Raft {
         var voided: Refusal?
         for place in entries.indices where entries[place].isConfigurationChange {
             if let refusal = objection(to: entries[place]) {
-                entries[place] = Entry()
+                entries[place] = Entry(kind: .voided)
                 voided = refusal
             } else {
                 pendingConfigurationIndex = log.lastIndex + UInt64(place) + 1

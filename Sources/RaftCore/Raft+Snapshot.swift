@@ -5,8 +5,7 @@ extension Raft {
         // A silent follower gets none: it could not take it.
         guard members.progress[place].recentActive else { return false }
         let node = members.progress[place].id
-        guard let snapshot = log.incoming ?? log.available, snapshot.index > 0, snapshot.index >= log.compacted.index
-        else {
+        guard let snapshot = log.incoming ?? log.available, snapshot.index > 0 else {
             requests.append(.snapshotNeeded(for: node, atLeast: log.compacted.index))
             return false
         }

@@ -38,7 +38,7 @@ extension Entry {
     var text: String {
         var name = "EntryNormal"
         var payload = quoted(data)
-        if kind != .normal {
+        if isConfigurationChange {
             name = kind == .configurationChange ? "EntryConfChange" : "EntryConfChangeV2"
             payload = ConfigurationChange(self).map(stepsText) ?? "unreadable"
         }
