@@ -28,8 +28,7 @@ struct CopiedFile<Record: CopiedRecord> {
             let count = try file.read(into: block.bytes, at: 0)
             copies.append(Record(UnsafeRawBufferPointer(rebasing: block.bytes[..<count])))
         }
-        let best = copies.compactMap { $0 }.max { $0.sequence < $1.sequence }
-        return best.map { best in (best, copies.contains { $0 != best }) }
+        return Record.better(of: copies)
     }
 
     /// Opens the copies to write them; a missing one is created. The caller rewrites them if they differ.

@@ -70,15 +70,13 @@ struct FoundLog {
         }
     }
 
-    /// Zeros the torn tail, gives the last segment its full size back, and makes it durable as it is; returns it as the one to go on with.
+    /// Zeros the torn tail and makes the last segment durable as it is; returns it as the one to go on with.
     func settleTail(of recovery: LogRecovery) throws(LogError) -> LogWriter.Active? {
         guard let last = recovery.segments.last, let segment = segments.first(where: { $0.slot == last.slot }) else {
             return nil
         }
         let end = Int(last.end)
-        let size = try segment.file.size()
         try zero(segment.file, from: end, to: end + recovery.tornBytes)
-        if size < Int(start.segmentBytes) { try zero(segment.file, from: max(size, end), to: Int(start.segmentBytes)) }
         try segment.file.flush()
         let base = end & ~(LogFormat.blockBytes - 1)
         return LogWriter.Active(

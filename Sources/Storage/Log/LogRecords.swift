@@ -128,6 +128,14 @@ package protocol CopiedRecord: Sendable, Equatable {
     func encode(into block: UnsafeMutableRawBufferPointer)
 }
 
+extension CopiedRecord {
+    /// The copy that holds, and whether the others are unlike it (bad, missing or from before a crash); nil if all are bad.
+    package static func better(of copies: [Self?]) -> (record: Self, differ: Bool)? {
+        let best = copies.compactMap { $0 }.max { $0.sequence < $1.sequence }
+        return best.map { best in (best, copies.contains { $0 != best }) }
+    }
+}
+
 /// What the files `hardstate-1` and `hardstate-2` hold.
 package struct HardStateRecord: CopiedRecord {
     package var sequence: UInt64

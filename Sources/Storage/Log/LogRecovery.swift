@@ -75,6 +75,10 @@ package struct LogRecovery {
             bytes = try load(next.slot, .max)
             segments.append(next)
             scan(bytes)
+            // Segments get their names at full size: no crash shortens one, and what is gone may have been acknowledged.
+            if bytes.count < Int(start.segmentBytes) {
+                throw .corrupted(index: lastIndex + 1, detail: "segment \(next.slot) ends at byte \(bytes.count)")
+            }
         }
         let durable = try proofs(ring: ring, headers: headers, tail: bytes, load: load)
         if let index = durable {
@@ -185,8 +189,8 @@ package struct LogRecovery {
         // A segment whose header went bad says its generation in its frames.
         for (slot, header) in headers where header == nil {
             let bytes = try load(slot, LogFormat.firstFrame + LogFormat.frameHeaderBytes)
-            guard bytes.count > LogFormat.firstFrame,
-                let first = FrameHeader(UnsafeRawBufferPointer(rebasing: bytes[LogFormat.firstFrame...]), seed: seed),
+            if bytes.count < LogFormat.firstFrame + LogFormat.frameHeaderBytes { return lastIndex + 1 }
+            guard let first = FrameHeader(UnsafeRawBufferPointer(rebasing: bytes[LogFormat.firstFrame...]), seed: seed),
                 first.generation >= start.firstGeneration, first.generation > end.generation || segments.isEmpty
             else { continue }
             let found = Self.frames(

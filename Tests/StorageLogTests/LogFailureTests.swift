@@ -1,0 +1,184 @@
+import Foundation
+import RaftCore
+import Storage
+import Testing
+
+/// A failed write or flush stops the log for good.
+@Suite struct LogFailureTests {
+    @Test(arguments: [LogCall.write, .flush])
+    func `a failed write is reported once, never tried again, and nothing is acknowledged any more`(
+        call: LogCall
+    ) throws {
+        let directory = try TestDirectory()
+        try LogStore.format(directory: directory.path, identity: 5, options: smallOptions())
+        let armed = Counter()
+        let hits = Counter()
+        var options = smallOptions()
+        options.failure = { seen, path in
+            guard armed.value > 0, path.contains("segment-000001") || path.hasSuffix("/headers"), seen == call else {
+                return nil
+            }
+            hits.increment()
+            return 5  // EIO
+        }
+        options.headerDelayNanoseconds = 1_000_000
+        let log = try RunningLog(directory.path, options: options)
+        try log.persist(entries(1...2, term: 1))
+        armed.increment()
+        log.submit(entries(3...4, term: 1))
+        let heard = log.wait { !$0.failures.isEmpty }
+        guard case .failed(_, _, code: 5) = try #require(heard.failures.first) else {
+            Issue.record("\(heard.failures)")
+            return
+        }
+        for index in 5...20 as ClosedRange<LogIndex> { log.submit(entries(index...index, term: 1)) }
+        log.store.close()
+        #expect(log.failures.count == 1)
+        #expect(hits.value == 1)
+        #expect(try log.store.read(from: 1, to: 2, bytesMax: .max) == entries(1...2, term: 1))
+        let (_, recovered) = try LogStore.open(directory: directory.path)
+        #expect(recovered.lastIndex >= 2)
+    }
+
+    @Test func `a failed write of the hard state is not acknowledged`() throws {
+        for copy in ["hardstate-1", "hardstate-2"] {
+            let directory = try TestDirectory()
+            try LogStore.format(directory: directory.path, identity: 5, options: smallOptions())
+            var options = smallOptions()
+            options.failure = { call, path in call == .write && path.hasSuffix(copy) ? 5 : nil }
+            let log = try RunningLog(directory.path, options: options)
+            #expect(throws: LogError.self) {
+                try log.persist(entries(1...1, term: 4), hardState: HardState(term: 4, vote: 1, commit: 0))
+            }
+            log.store.close()
+            let (_, recovered) = try LogStore.open(directory: directory.path)
+            // Not acknowledged: either is right, but never entries of a term that is not remembered.
+            #expect(recovered.hardState.term == (copy == "hardstate-1" ? 0 : 4))
+            #expect(recovered.lastIndex == 0)
+        }
+    }
+
+    @Test func `a full disk is announced while the spare segment carries the log, then named as such`() throws {
+        let directory = try TestDirectory()
+        try LogStore.format(directory: directory.path, identity: 5, options: smallOptions())
+        let full = Counter()
+        var options = smallOptions()
+        options.spareSegments = 2
+        let made = Counter()
+        options.failure = { call, path in
+            if call == .flushDirectory { made.increment() }
+            return full.value > 0 && call == .allocate && path.contains("segment") ? 28 : nil
+        }
+        let log = try RunningLog(directory.path, options: options)
+        try log.persist(entries(1...1, term: 1, bytes: 3000))
+        // One segment in use and two spares.
+        #expect(made.reaches(3))
+        full.increment()
+        // Each entry needs a segment of its own; the spares take some.
+        var last: LogIndex = 1
+        var failure: LogError?
+        while failure == nil, last < 10 {
+            do { try log.persist(entries(last + 1...last + 1, term: 1, bytes: 3000)) } catch {
+                failure = error as? LogError
+            }
+            if failure == nil { last += 1 }
+        }
+        guard case .noSpace = try #require(failure) else {
+            Issue.record("\(String(describing: failure))")
+            return
+        }
+        #expect(log.store.isOutOfSpace)
+        #expect(last >= 3)
+        log.store.close()
+        let again = try RunningLog(directory.path, options: smallOptions())
+        #expect(again.recovered.lastIndex == last)
+        try again.persist(entries(last + 1...last + 1, term: 1, bytes: 3000))
+        again.store.close()
+    }
+
+    @Test func `compaction gives a full disk its segments back`() throws {
+        let directory = try TestDirectory()
+        try LogStore.format(directory: directory.path, identity: 5, options: smallOptions())
+        let full = Counter()
+        var options = smallOptions()
+        options.failure = { call, path in full.value > 0 && call == .allocate && path.contains("segment") ? 28 : nil }
+        let log = try RunningLog(directory.path, options: options)
+        try log.persist(entries(1...3, term: 1, bytes: 3000))
+        full.increment()
+        for index in 4...12 as ClosedRange<LogIndex> {
+            log.store.submit(
+                .persist(
+                    sequence: log.nextSequence, hardState: HardState(term: 0, vote: 0, commit: index - 1), entries: []))
+            log.store.submit(.compact(through: index - 1))
+            try log.persist(entries(index...index, term: 1, bytes: 3000))
+        }
+        log.store.close()
+        #expect(log.store.lastIndex == 12)
+        #expect(log.failures == [])
+    }
+
+    @Test func `a really full file system is survived`() throws {
+        let mount = try TestDirectory()
+        guard getuid() == 0, run("/bin/mount", ["-t", "tmpfs", "-o", "size=160k", "tmpfs", mount.path]) == 0 else {
+            print("skipped: mounting a small tmpfs needs root")
+            return
+        }
+        defer { #expect(run("/bin/umount", ["-l", mount.path]) == 0) }
+        try LogStore.format(directory: mount.path, identity: 5, options: smallOptions())
+        let log = try RunningLog(mount.path, options: smallOptions())
+        var last: LogIndex = 0
+        var failure: LogError?
+        while failure == nil, last < 100 {
+            do { try log.persist(entries(last + 1...last + 1, term: 1, bytes: 3000)) } catch {
+                failure = error as? LogError
+            }
+            if failure == nil { last += 1 }
+        }
+        guard case .noSpace = try #require(failure) else {
+            Issue.record("\(String(describing: failure))")
+            return
+        }
+        #expect(last > 5)
+        log.store.close()
+        let again = try RunningLog(mount.path, options: smallOptions())
+        #expect(again.recovered.lastIndex == last)
+        #expect(try again.all() == entries(1...last, term: 1, bytes: 3000))
+        again.store.close()
+    }
+
+    private func run(_ path: String, _ arguments: [String]) -> Int32 {
+        let process = Process()
+        process.executableURL = URL(filePath: path)
+        process.arguments = arguments
+        do { try process.run() } catch { return -1 }
+        process.waitUntilExit()
+        return process.terminationStatus
+    }
+}
+
+/// A number that threads share.
+final class Counter: @unchecked Sendable {
+    // Proof: `count` is touched only with `condition` locked.
+    private let condition = NSCondition()
+    private var count = 0
+
+    var value: Int { condition.withLock { count } }
+
+    func increment() {
+        condition.withLock {
+            count += 1
+            condition.broadcast()
+        }
+    }
+
+    /// Waits until the number is reached, for at most half a minute.
+    func reaches(_ wanted: Int) -> Bool {
+        let deadline = Date(timeIntervalSinceNow: 30)
+        condition.lock()
+        defer { condition.unlock() }
+        while count < wanted {
+            guard condition.wait(until: deadline) else { return false }
+        }
+        return true
+    }
+}
