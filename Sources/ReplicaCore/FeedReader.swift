@@ -57,6 +57,8 @@ private struct FeedWalk {
     let rows: ErasedRows
     private var events: [WatchEvent] = []
     private var bytes = 0
+    /// Keys that earlier effects of the revision at hand deleted: a range delete after them finds their tombstones too.
+    private var deletedBefore: Set<Bytes> = []
 
     init(keys: KeySelector, space: Keyspace, previousAbove: UInt64, rows: ErasedRows) {
         self.keys = keys
@@ -92,6 +94,7 @@ private struct FeedWalk {
             }
             guard expected == below else { throw .corrupted("the feed row of revision \(expected)") }
             for record in records where events.count < eventsMax && bytes < bytesMax {
+                deletedBefore.removeAll(keepingCapacity: true)
                 for effect in record.effects { try add(effect, revision: next) }
                 next += 1
             }
@@ -109,10 +112,12 @@ private struct FeedWalk {
             try append(.put, kv)
         case .delete(let space, .key(let key)):
             guard space == self.space, keys.contains(key) else { return }
+            deletedBefore.insert(key)
             try append(.delete, FeedWalk.deleted(key, revision))
         case .delete(let space, let range):
             guard space == self.space else { return }
-            for key in try deletedKeys(range, at: revision) where keys.contains(key) {
+            for key in try deletedKeys(range, at: revision)
+            where keys.contains(key) && deletedBefore.insert(key).inserted {
                 try append(.delete, FeedWalk.deleted(key, revision))
             }
         }
