@@ -45,6 +45,7 @@ package final class Connection: @unchecked Sendable {
 
     private var context: ChannelHandlerContext?
     private var outbound = OutboundBatch()
+    private var spare = OutboundBatch()
     private var reason: CloseReason?
     private var isFlushDue = true
     private var isPaused = false
@@ -251,12 +252,12 @@ package final class Connection: @unchecked Sendable {
     func drainMailbox() {
         eventLoop.preconditionInEventLoop()
         guard let context, reason == nil, context.channel.isWritable else { return }
-        var batch = OutboundBatch()
+        // The emptied batch goes back in, with its memory.
         mailbox.withLock { box in
-            swap(&batch, &box.batch)
+            swap(&spare, &box.batch)
             box.isWakeUpDue = false
         }
-        sendBatch(&batch)
+        sendBatch(&spare)
     }
 
     // MARK: Within

@@ -52,6 +52,7 @@ package final class Link: @unchecked Sendable {
     private var backoff: Backoff
     private var state = State.idle
     private var wasUp = false
+    private var upSince = NIODeadline.uptimeNanoseconds(0)
     private weak var handler: (any LinkHandler)?
 
     /// A link to `endpoint`; `hello` is asked before each dial, on the loop, since what a node knows of itself grows.
@@ -138,14 +139,13 @@ package final class Link: @unchecked Sendable {
         guard case .dialling = state else { return }
         settings.logger.debug(
             "dial failed", metadata: ["endpoint": "\(endpoint)", "purpose": "\(purpose)", "error": "\(error)"])
-        wait()
+        wait(backoff.next())
         handler?.linkFailed(self, error)
     }
 
-    private func wait() {
-        let pause = TimeAmount.milliseconds(backoff.next())
+    private func wait(_ milliseconds: Int64) {
         state = .waiting(
-            eventLoop.assumeIsolated().scheduleTask(in: pause) {
+            eventLoop.assumeIsolated().scheduleTask(in: .milliseconds(milliseconds)) {
                 guard case .waiting = self.state else { return }
                 self.dial()
             })
@@ -156,6 +156,7 @@ package final class Link: @unchecked Sendable {
     fileprivate func connected(_ connection: Connection) {
         guard case .dialling = state else { return connection.close(.local("link closed")) }
         state = .up(connection)
+        upSince = .now()
         backoff.reset()
         if wasUp { settings.meter.addReconnect() }
         wasUp = true
@@ -164,7 +165,9 @@ package final class Link: @unchecked Sendable {
 
     fileprivate func closed(_ connection: Connection, _ reason: CloseReason) {
         guard case .up(let current) = state, current === connection else { return }
-        wait()
+        // After a good while up the first dial goes out at once: a refusal tells soonest that the process is gone.
+        let wasLong = NIODeadline.now() - upSince >= .milliseconds(TransportLimits.backoffMillisecondsMax)
+        wait(wasLong ? 0 : backoff.next())
         handler?.linkDown(self, reason)
     }
 

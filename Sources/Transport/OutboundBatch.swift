@@ -24,6 +24,7 @@ struct OutboundBatch: Sendable {
     mutating func append(
         _ kind: UInt8, _ id: UInt64, _ flags: FrameFlags, limit: Int, _ body: (inout ByteBuffer) -> Void
     ) -> Int? {
+        reserve()
         let start = tail.writerIndex
         let payloadBytes = tail.writeFrame(kind: kind, id: id, flags: flags, body)
         guard payloadBytes <= limit else {
@@ -40,6 +41,7 @@ struct OutboundBatch: Sendable {
     ) -> Int? {
         let payloadBytes = payload.readableBytes
         guard payloadBytes <= limit else { return payloadBytes }
+        reserve()
         let header = FrameHeader(kind: kind, id: id, flags: flags, payloadBytes: UInt32(payloadBytes))
         payload.withUnsafeReadableBytes { tail.writeFrameHeader(header, summed: $0) }
         if payloadBytes <= TransportLimits.copiedPayloadBytesMax {
@@ -55,6 +57,7 @@ struct OutboundBatch: Sendable {
     /// Appends a frame's header and the first part of its payload; the rest is sent by the caller right behind this
     /// batch.
     mutating func appendOpening(_ header: FrameHeader, _ opening: ByteBuffer) {
+        reserve()
         opening.withUnsafeReadableBytes { tail.writeFrameHeader(header, summed: $0) }
         tail.writeImmutableBuffer(opening)
         count(FrameHeader.byteCount + opening.readableBytes)
@@ -83,6 +86,11 @@ struct OutboundBatch: Sendable {
         bytes += frameBytes
         frames += 1
         if tail.readableBytes >= TransportLimits.coalescedBytesMax { seal() }
+    }
+
+    /// Begins a buffer at a size that most turns do not outgrow, instead of doubling up to it.
+    private mutating func reserve() {
+        if tail.capacity == 0 { tail.reserveCapacity(TransportLimits.coalescedBytesMin) }
     }
 
     private mutating func seal() {

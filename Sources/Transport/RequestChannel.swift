@@ -51,6 +51,8 @@ package final class RequestChannel: ConnectionHandler, @unchecked Sendable {
     private let payloadBytesMax: Int
 
     private var outstanding: [UInt64: Call] = [:]
+    private var spare = OutboundBatch()
+    private var spareCalls: [Call] = []
     private var timer: Scheduled<Void>?
     private var timerDeadline = NIODeadline.distantFuture
 
@@ -178,16 +180,15 @@ package final class RequestChannel: ConnectionHandler, @unchecked Sendable {
     private func drain() {
         connection.eventLoop.preconditionInEventLoop()
         let mayWrite = connection.isWritable
-        var batch = OutboundBatch()
-        var calls: [Call] = []
         var cancelled: [UInt64] = []
         var earliest = timerDeadline
         submission.withLock { box in
             guard box.closed == nil else { return }
             box.isWakeUpDue = false
             if mayWrite {
-                swap(&calls, &box.calls)
-                swap(&batch, &box.batch)
+                // The emptied ones go back in, with their memory.
+                swap(&spareCalls, &box.calls)
+                swap(&spare, &box.batch)
             }
             swap(&cancelled, &box.cancelled)
             if !cancelled.isEmpty, !box.calls.isEmpty {
@@ -197,12 +198,13 @@ package final class RequestChannel: ConnectionHandler, @unchecked Sendable {
             }
             for call in box.calls { earliest = min(earliest, call.deadline) }
         }
-        for call in calls {
+        for call in spareCalls {
             outstanding[call.id] = call
             earliest = min(earliest, call.deadline)
         }
+        spareCalls.removeAll(keepingCapacity: spareCalls.capacity <= 4_096)
         for id in cancelled { forget(id) }
-        connection.sendBatch(&batch)
+        connection.sendBatch(&spare)
         if earliest < timerDeadline { arm(earliest) }
     }
 

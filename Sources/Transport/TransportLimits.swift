@@ -50,6 +50,9 @@ package enum TransportLimits {
     /// buffer's copies and what an idle connection keeps.
     package static let coalescedBytesMax = 64 << 10
 
+    /// A buffer of coalesced frames begins at this size, in bytes: a dozen short frames.
+    static let coalescedBytesMin = 2 << 10
+
     /// Requests of one `RequestChannel` without a final answer; beyond it a call is refused as overloaded.
     package static let requestsOutstandingMax = 65_536
     /// Deadlines are checked no more often than this, in milliseconds.

@@ -47,7 +47,7 @@ final class Board<Value: Sendable>: Sendable {
 /// What a handler has heard.
 struct Heard: Sendable {
     var connection: Connection?
-    var frames: [(header: FrameHeader, payload: [UInt8])] = []
+    var frames: [(header: FrameHeader, payload: ByteBuffer)] = []
     var bursts = 0
     var writable: [Bool] = []
     var reason: CloseReason?
@@ -76,7 +76,7 @@ final class Recorder: ConnectionHandler {
     func received(_ connection: Connection, _ header: FrameHeader, _ payload: ByteBuffer) {
         connection.eventLoop.preconditionInEventLoop()
         if echoes { connection.send(header.kind, id: header.id, flags: header.flags, payload: payload) }
-        heard.change { $0.frames.append((header, [UInt8](payload.readableBytesView))) }
+        heard.change { $0.frames.append((header, payload)) }
     }
 
     func readCompleted(_ connection: Connection) { heard.change { $0.bursts += 1 } }
@@ -164,21 +164,22 @@ struct Dice: RandomNumberGenerator {
 /// A bare socket of the kernel, for peers that do not keep to the protocol.
 final class RawPeer: Sendable {
     let channel: any Channel
-    let received: Board<[UInt8]>
+    /// Bytes received.
+    let received: Board<Int>
 
     private final class Collector: ChannelInboundHandler, Sendable {
         typealias InboundIn = ByteBuffer
-        let received: Board<[UInt8]>
-        init(_ received: Board<[UInt8]>) { self.received = received }
+        let received: Board<Int>
+        init(_ received: Board<Int>) { self.received = received }
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-            let bytes = [UInt8](unwrapInboundIn(data).readableBytesView)
-            received.change { $0 += bytes }
+            let count = unwrapInboundIn(data).readableBytes
+            received.change { $0 += count }
         }
         func errorCaught(context: ChannelHandlerContext, error: any Error) { context.close(promise: nil) }
     }
 
     init(_ endpoint: Endpoint, on loop: any EventLoop) async throws {
-        let received = Board<[UInt8]>([])
+        let received = Board(0)
         self.received = received
         channel = try await ClientBootstrap(group: loop)
             .channelInitializer { channel in
