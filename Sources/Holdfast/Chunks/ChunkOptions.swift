@@ -1,0 +1,21 @@
+internal import Glibc
+
+/// What the chunk plane of a node is told at its start.
+package struct ChunkOptions: Sendable {
+    /// How long an upload may be idle before it expires.
+    package var uploadIdleMilliseconds: UInt64 = 24 * 3_600_000
+    /// How often the node looks for chunks that nothing names, and for idle uploads.
+    package var sweepMilliseconds: UInt64 = 60_000
+    /// Threads that hash, write and fsync.
+    package var writerThreads = 3
+    /// Threads that read rows and files.
+    package var readerThreads = 2
+    /// Milliseconds since 1970, as the leader stamps commands.
+    package var now: @Sendable () -> UInt64 = {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return UInt64(time.tv_sec) * 1_000 + UInt64(time.tv_nsec) / 1_000_000
+    }
+
+    package init() {}
+}
