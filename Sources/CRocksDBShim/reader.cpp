@@ -16,7 +16,8 @@ using rocksdb::Status;
 // (3) `prefixed` is used only for ranges inside one prefix; its answers outside are undefined.
 struct hfr_reader {
     hfr_store *store;
-    const rocksdb::Snapshot *snapshot = nullptr;
+    const rocksdb::Snapshot *snapshot;
+    const bool owns_snapshot;
     std::string below_bytes;
     Slice below;
     std::string from_bytes;
@@ -25,19 +26,23 @@ struct hfr_reader {
     std::unique_ptr<rocksdb::Iterator> backward;
     rocksdb::Iterator *current = nullptr;
     bool is_reverse = false;
+    bool is_scanning = false;
     rocksdb::PinnableSlice value;
 
-    explicit hfr_reader(hfr_store *of) : store(of), snapshot(of->database->GetSnapshot()) {}
+    explicit hfr_reader(hfr_store *of) : store(of), snapshot(of->database->GetSnapshot()), owns_snapshot(true) {}
+    explicit hfr_reader(const hfr_reader &of) : store(of.store), snapshot(of.snapshot), owns_snapshot(false) {}
+    hfr_reader &operator=(const hfr_reader &) = delete;
 
     ~hfr_reader() { release(); }
 
     void release() {
         current = nullptr;
+        is_scanning = false;
         prefixed.reset();
         forward.reset();
         backward.reset();
         value.Reset();
-        store->database->ReleaseSnapshot(snapshot);
+        if (owns_snapshot) store->database->ReleaseSnapshot(snapshot);
         snapshot = nullptr;
     }
 
@@ -74,6 +79,7 @@ struct hfr_reader {
     }
 
     int answer(hfr_row *row, hfr_status *status) {
+        is_scanning = false;
         if (!current->Valid()) return report(current->status(), status) ? 0 : -1;
         const Slice key = current->key();
         if (is_reverse && key.compare(from_bytes) < 0) return 0;  // Keeps (2).
@@ -82,6 +88,7 @@ struct hfr_reader {
         row->key_count = key.size();
         row->value = reinterpret_cast<const uint8_t *>(bytes.data());
         row->value_count = bytes.size();
+        is_scanning = true;
         return 1;
     }
 };
@@ -107,6 +114,12 @@ void hfr_value_release(hfr_value *value) { delete value; }
 hfr_reader *hfr_reader_create(hfr_store *store) { return new hfr_reader(store); }
 
 void hfr_reader_destroy(hfr_reader *reader) { delete reader; }
+
+hfr_reader *hfr_reader_fork(hfr_reader *reader) { return new hfr_reader(*reader); }
+
+bool hfr_reader_is_scanning(const hfr_reader *reader) { return reader->is_scanning; }
+
+void hfr_reader_end_scan(hfr_reader *reader) { reader->is_scanning = false; }
 
 void hfr_reader_refresh(hfr_reader *reader) {
     reader->release();

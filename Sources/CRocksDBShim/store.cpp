@@ -38,6 +38,11 @@ public:
         state_->count.fetch_add(1, std::memory_order_relaxed);
     }
 
+    // RocksDB's own recovery from a full disk looks every five seconds, and refuses Resume as busy meanwhile.
+    void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, Status, bool *is_automatic) override {
+        *is_automatic = false;
+    }
+
     void OnErrorRecoveryEnd(const rocksdb::BackgroundErrorRecoveryInfo &info) override {
         std::lock_guard<std::mutex> guard(state_->mutex);
         state_->error = info.new_bg_error;
@@ -54,6 +59,7 @@ static rocksdb::Options make_options(const hfr_options &given, hfr_store &store)
     options.create_if_missing = given.create_if_missing;
     options.paranoid_checks = true;
     options.avoid_flush_during_shutdown = !given.flush_at_close;
+    options.max_bgerror_resume_count = 0;  // hfr_resume decides when.
     options.write_buffer_size = given.write_buffer_bytes;
     options.max_write_buffer_number = given.write_buffers_max;
     options.max_background_jobs = given.background_jobs_max;
@@ -71,6 +77,7 @@ static rocksdb::Options make_options(const hfr_options &given, hfr_store &store)
     options.keep_log_file_num = 2;
     options.max_log_file_size = 1 << 20;
     options.max_manifest_file_size = 4 << 20;
+    options.manifest_preallocation_size = 64 << 10;  // The default would take 4 MiB of a disk that may be full.
     options.stats_dump_period_sec = 0;
     options.stats_persist_period_sec = 0;
     options.listeners.push_back(std::make_shared<BackgroundListener>(store.background));
@@ -150,8 +157,7 @@ bool hfr_compact_all(hfr_store *store, hfr_status *status) {
 }
 
 bool hfr_resume(hfr_store *store, hfr_status *status) {
-    Status result = store->database->Resume();
-    if (!report(result, status)) return false;
+    if (!report(store->database->Resume(), status)) return false;
     std::lock_guard<std::mutex> guard(store->background->mutex);
     store->background->error = Status::OK();
     return true;

@@ -60,7 +60,7 @@ bool hfr_write(hfr_store *store, const void *bytes, size_t count, hfr_status *st
 // Writes the buffers to table files and waits until they and the manifest are synced.
 bool hfr_flush(hfr_store *store, hfr_status *status);
 bool hfr_compact_all(hfr_store *store, hfr_status *status);
-// Leaves the read-only state that a background error brought, once its cause is gone.
+// Leaves the state that a background error brought, once its cause is gone. RocksDB never does so by itself.
 bool hfr_resume(hfr_store *store, hfr_status *status);
 // The background error that stands, into `status`; false if there is none.
 bool hfr_background_error(hfr_store *store, hfr_status *status);
@@ -84,7 +84,13 @@ void hfr_value_release(hfr_value *value);
 // A view of the store as it is now. Iterators are made at the first seek and kept.
 hfr_reader *hfr_reader_create(hfr_store *store);
 void hfr_reader_destroy(hfr_reader *reader);
-// Moves the view to now.
+// A reader of its own on the same view, for a scan inside a scan. It must go before the one that it came from.
+hfr_reader *hfr_reader_fork(hfr_reader *reader);
+// Whether a scan is under way: between a seek that found a row and its end.
+bool hfr_reader_is_scanning(const hfr_reader *reader);
+// Ends a scan before its last row.
+void hfr_reader_end_scan(hfr_reader *reader);
+// Moves the view to now. Not during a scan, and not on a fork.
 void hfr_reader_refresh(hfr_reader *reader);
 // 1 found, 0 no such row, -1 failed. The bytes are valid until the next call with this reader.
 int hfr_reader_get(hfr_reader *reader, const void *key, size_t key_count, const uint8_t **bytes, size_t *count,

@@ -32,11 +32,9 @@ package final class ChunkStore: Sendable {
     package static func makeTree(at path: String) throws(FileError) {
         try FileTree.makeDirectory(path)
         try FileTree.makeDirectory("\(path)/\(incomingName)")
-        for first in UInt8.min...UInt8.max {
-            let directory = "\(path)/\(Hex.encode([first]))"
-            try FileTree.makeDirectory(directory)
-            try FileTree.syncDirectory(directory)
-        }
+        let directories = (UInt8.min...UInt8.max).map { "\(path)/\(Hex.encode([$0]))" }
+        for directory in directories { try FileTree.makeDirectory(directory) }
+        for directory in directories { try FileTree.syncDirectory(directory) }
         try FileTree.syncDirectory(path)
     }
 

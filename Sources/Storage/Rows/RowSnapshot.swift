@@ -32,19 +32,36 @@ package struct RowSnapshot: RowReader, ~Copyable {
     }
 
     /// Calls `body` with the rows from `from` up to but not including `below`, in key order or against it, until it
-    /// returns false. The buffers are valid only inside the call. `body` must not use this view.
+    /// returns false. The buffers are valid only inside the call. `body` may use this view, which then costs it new
+    /// iterators.
     package borrowing func scan(
         from: [UInt8], below: [UInt8], reverse: Bool,
         _ body: (_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool
     ) throws(RowError) {
+        if hfr_reader_is_scanning(pointer) {
+            let fork: OpaquePointer = hfr_reader_fork(pointer)
+            defer { hfr_reader_destroy(fork) }
+            try run(fork, from, below, reverse, body)
+        } else {
+            try run(pointer, from, below, reverse, body)
+        }
+    }
+
+    private func run(
+        _ reader: OpaquePointer, _ from: [UInt8], _ below: [UInt8], _ reverse: Bool,
+        _ body: (_ key: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer) -> Bool
+    ) throws(RowError) {
         var status = hfr_status()
         var row = hfr_row()
-        var found = hfr_reader_seek(pointer, from, from.count, below, below.count, reverse, &row, &status)
+        var found = hfr_reader_seek(reader, from, from.count, below, below.count, reverse, &row, &status)
         while found == 1 {
             let key = UnsafeRawBufferPointer(start: row.key, count: row.key_count)
             let value = UnsafeRawBufferPointer(start: row.value, count: row.value_count)
-            guard body(key, value) else { return }
-            found = hfr_reader_next(pointer, &row, &status)
+            guard body(key, value) else {
+                hfr_reader_end_scan(reader)
+                return
+            }
+            found = hfr_reader_next(reader, &row, &status)
         }
         if found < 0 { throw RowError(RowStoreError.take(&status, doing: "scan", at: store.path)) }
     }

@@ -17,6 +17,8 @@ extension RowStoreError.Cause {
     fileprivate init(code: UInt8, subcode: UInt8, text: String) {
         switch (code, subcode) {
         case (_, 4), (_, 8): self = .noSpace
+        // A write that waits for a flush that failed is given up with that failure's words.
+        case (7, _) where text.contains("No space left on device"): self = .noSpace
         case (2, _): self = .corruption
         case (5, _) where text.contains("lock hold by current process") || text.contains("While lock file"):
             self = .locked
@@ -28,7 +30,7 @@ extension RowStoreError.Cause {
 
     fileprivate var advice: String {
         switch self {
-        case .noSpace: "free space on that disk; the store then resumes"
+        case .noSpace: "free space on that disk, and the store resumes by itself"
         case .corruption: "check the disk, then fetch this node's state anew from its peers"
         case .inputOutput: "check the disk and the permissions of that directory"
         case .locked: "stop the process that has it open"

@@ -79,15 +79,32 @@ package final class RowStore: Sendable {
                 cause: .malformedBatch,
                 message: "rows: a batch of \(bytes.count) bytes is malformed (\(fault)) and was not applied")
         }
-        try run("write") { status in hfr_write(handle.pointer, bytes, bytes.count, &status) }
+        try resuming { () throws(RowStoreError) in
+            try run("write") { status in hfr_write(handle.pointer, bytes, bytes.count, &status) }
+        }
     }
 
     /// Writes the buffers to table files and waits until they are durable. Keeps (3).
     package func flush() throws(RowStoreError) {
-        try run("flush") { status in hfr_flush(handle.pointer, &status) }
+        try resuming { () throws(RowStoreError) in
+            try run("flush") { status in hfr_flush(handle.pointer, &status) }
+        }
     }
 
-    /// Leaves the state that takes no more writes after a failure in the background, once its cause is gone.
+    /// Runs a call that a full disk may stop, and once more if there is room by now: so the store resumes by itself. A
+    /// write that was refused changed nothing.
+    private func resuming(_ body: () throws(RowStoreError) -> Void) throws(RowStoreError) {
+        do throws(RowStoreError) {
+            try body()
+        } catch {
+            guard error.cause == .noSpace, backgroundError != nil else { throw error }
+            try resume()
+            try body()
+        }
+    }
+
+    /// Leaves the state that takes no more writes after a failure in the background, once its cause is gone. After a
+    /// full disk every `write` and `flush` tries that too.
     package func resume() throws(RowStoreError) {
         try run("resume") { status in hfr_resume(handle.pointer, &status) }
     }

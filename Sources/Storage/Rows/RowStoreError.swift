@@ -2,7 +2,7 @@
 package struct RowStoreError: Error, Sendable, Equatable {
     /// What kind of failure it is, and so what to do.
     package enum Cause: Sendable, Equatable {
-        /// The disk or a quota is full. Free space, then call `RowStore.resume()`.
+        /// The disk or a quota is full. Once there is space the next write goes through.
         case noSpace
         /// Bytes on disk are not what was written.
         case corruption
