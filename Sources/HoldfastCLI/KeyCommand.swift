@@ -41,12 +41,23 @@ struct KeyPut: AsyncParsableCommand {
         var bytes = Array((value ?? "").utf8)
         if value == nil || value == "-" { bytes = try Input.standard(limit: Input.valueBytesMax, what: "the value") }
         let written = try await global.withStore { store in
-            try await store.put(Key(key), bytes, ifRevision: ifRevision)
+            let written = try await store.put(Key(key), bytes, ifRevision: ifRevision)
+            return global.json ? await Self.whole(written, store) : written
         }
         if global.json {
             StandardOutput.json(KeyDocument(written))
         } else {
             StandardOutput.line("revision \(written.revision)")
+        }
+    }
+
+    /// The key as the write left it. The write is done whatever this read says, so what is known is then enough.
+    private static func whole(_ written: KeyValue, _ store: Store) async -> KeyValue {
+        guard written.version == 0 else { return written }
+        do {
+            return try await store.get(written.key, at: written.revision) ?? written
+        } catch {
+            return written
         }
     }
 }
@@ -147,11 +158,10 @@ struct KeyListVerb: AsyncParsableCommand {
     }
 
     func run() async throws {
-        let list = try await global.withStore { store in
-            try await store.list(
-                .prefix(Key(prefix)), limit: limit, order: descending ? .descending : .ascending, at: revision,
-                consistency: stale ? .stale : .linearizable)
-        }
+        let pages = KeyPages(
+            prefix: Key(prefix), limit: limit, order: descending ? .descending : .ascending,
+            consistency: stale ? .stale : .linearizable)
+        let list = try await global.withStore { store in try await pages.read(store, at: revision) }
         if global.json {
             StandardOutput.json(KeyListDocument(list))
             return

@@ -57,7 +57,11 @@ struct ServeCommand: AsyncParsableCommand {
         do {
             let node = try HoldfastNode(configuration, logger: logger)
             var group = ServiceGroupConfiguration(
-                services: [.init(service: Daemon(node: node), successTerminationBehavior: .gracefullyShutdownGroup)],
+                services: [
+                    .init(
+                        service: Daemon(node: node, logger: logger, allowsPlaintext: configuration.allowPlaintext),
+                        successTerminationBehavior: .gracefullyShutdownGroup)
+                ],
                 gracefulShutdownSignals: [.sigterm, .sigint], logger: Self.quiet(logger))
             group.maximumGracefulShutdownDuration = Self.shutdownLimit
             try await ServiceGroup(configuration: group).run()
@@ -104,13 +108,22 @@ struct ServeCommand: AsyncParsableCommand {
 /// Starts the node, says so, and runs it until the group shuts down.
 private struct Daemon: Service {
     let node: HoldfastNode
+    let logger: Logger
+    let allowsPlaintext: Bool
 
     func run() async throws {
         try await node.start()
         guard let id = node.id, let endpoint = node.endpoint else {
             throw HoldfastError(.unavailable, "the node started without an address; this is a bug")
         }
+        if allowsPlaintext {
+            logger.warning(
+                "plaintext is allowed: whoever reaches this address can read and change everything",
+                metadata: ["endpoint": "\(endpoint)"])
+        }
         StandardOutput.line("ready node=\(id) endpoint=\(endpoint)")
-        try await node.run()
+        let failure = await node.failure()
+        await node.stop()
+        if let failure { throw failure }
     }
 }

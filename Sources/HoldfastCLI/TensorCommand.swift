@@ -1,5 +1,4 @@
 internal import ArgumentParser
-internal import CHoldfast
 internal import Foundation
 internal import Holdfast
 
@@ -68,6 +67,8 @@ struct TensorRead: AsyncParsableCommand {
     var model: String
     @Argument(help: "The tensor's name.")
     var tensor: String
+    @Option(help: ArgumentHelp("The model's file, where several have a tensor of that name.", valueName: "path"))
+    var file: String?
     @Option(help: ArgumentHelp("Write the bytes to this file.", valueName: "file"))
     var out: String?
     @Flag(help: "Print type, shape, hash and the range of values.")
@@ -79,25 +80,23 @@ struct TensorRead: AsyncParsableCommand {
         let reference = try ModelReference(parsing: model)
         try await global.withStore { store in
             let found = try await store.model(reference)
-            let read = try await found.tensor(tensor)
-            try read.withBytes { bytes in
-                if let out { try Self.save(bytes, to: out) }
-                if summary || out != nil || global.json || StandardOutput.isTerminal {
-                    show(TensorSummary(read.info, model: found.version, bytes: bytes))
-                } else {
-                    StandardOutput.raw(bytes)
-                }
+            let read = try await found.tensor(tensor, in: file)
+            if let out { try read.withBytes { try Self.save($0, to: out) } }
+            if summary || out != nil || global.json || StandardOutput.isTerminal {
+                show(TensorReport(read, model: found.version))
+            } else {
+                read.withBytes { StandardOutput.raw($0) }
             }
         }
     }
 
-    private func show(_ summary: TensorSummary) {
+    private func show(_ report: TensorReport) {
         if global.json {
-            StandardOutput.json(summary)
-        } else if let out, !self.summary {
-            StandardOutput.line("wrote \(Units.bytes(summary.bytes)) to \(out)")
+            StandardOutput.json(report)
+        } else if let out, !summary {
+            StandardOutput.line("wrote \(Units.bytes(report.bytes)) to \(out)")
         } else {
-            for line in summary.lines { StandardOutput.line(line) }
+            for line in report.lines { StandardOutput.line(line) }
         }
     }
 

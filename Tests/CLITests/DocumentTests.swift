@@ -159,3 +159,20 @@ import Testing
         #expect(answers[1]["deleted"] as? Int == 2)
     }
 }
+
+@Suite struct KeyPagesTests {
+    private func rest(_ prefix: Key, _ order: KeyOrder, after key: Key) -> KeyScope {
+        KeyPages(prefix: prefix, limit: 0, order: order, consistency: .linearizable).rest(after: key)
+    }
+
+    @Test func aPageBeginsRightAfterTheLastKey() {
+        #expect(rest("a/", .ascending, after: "a/b") == .range(from: "a/b\0", below: "a0"))
+        #expect(rest("a/", .descending, after: "a/b") == .range(from: "a/", below: "a/b"))
+    }
+
+    @Test func theEndOfAPrefixIsAboveAllItsKeys() {
+        #expect(KeyPages.end(of: "ab") == "ac")
+        #expect(KeyPages.end(of: Key([1, 0xFF, 0xFF])) == Key([2]))
+        for prefix in [Key([]), Key([0xFF])] { #expect(KeyPages.end(of: prefix).bytes.count == 4096) }
+    }
+}

@@ -53,46 +53,13 @@ import Testing
     }
 }
 
-@Suite struct TensorSummaryTests {
-    private func values(_ dtype: String, _ bytes: [UInt8]) -> TensorSummary.Values? {
-        bytes.withUnsafeBytes { TensorSummary.values(dtype, $0) }
-    }
-
-    @Test func floatsOfEveryWidthAreRead() throws {
-        let numbers: [Float] = [-1.5, 0, 4]
-        let expected = TensorSummary.Values(count: 3, minimum: -1.5, maximum: 4, mean: 2.5 / 3, notFinite: 0)
-        let single = numbers.flatMap { value in withUnsafeBytes(of: value.bitPattern.littleEndian) { Array($0) } }
-        #expect(values("F32", single) == expected)
-        let double = numbers.flatMap { value in
-            withUnsafeBytes(of: Double(value).bitPattern.littleEndian) { Array($0) }
-        }
-        #expect(values("F64", double) == expected)
-        // bfloat16 and binary16 of the same numbers.
-        #expect(values("BF16", [0xC0, 0xBF, 0, 0, 0x80, 0x40]) == expected)
-        #expect(values("F16", [0x00, 0xBE, 0, 0, 0x00, 0x44]) == expected)
-    }
-
-    @Test func whatIsNotFiniteIsCountedApart() throws {
-        let bytes = [Float.nan, .infinity, 2].flatMap { value in
-            withUnsafeBytes(of: value.bitPattern.littleEndian) { Array($0) }
-        }
-        #expect(values("F32", bytes) == .init(count: 1, minimum: 2, maximum: 2, mean: 2, notFinite: 2))
-        #expect(values("F16", [0x00, 0x7C, 0x01, 0x7C])?.notFinite == 2)
-        #expect(values("F16", [0x01, 0x00])?.minimum == 1.0 / 16_777_216)
-    }
-
-    @Test func integersKeepTheirSign() {
-        #expect(values("I8", [0xFF, 1])?.minimum == -1)
-        #expect(values("U8", [0xFF, 1])?.maximum == 255)
-        #expect(values("I64", [0xFE] + [UInt8](repeating: 0xFF, count: 7))?.minimum == -2)
-    }
-
-    @Test func anElementTypeWithoutPlainNumbersHasNoRange() {
-        #expect(values("F8_E4M3", [1, 2]) == nil)
-        #expect(values("F32", []) == TensorSummary.Values())
-    }
-
+@Suite struct TensorReportTests {
     @Test func hexHasTwoDigitsForEachByte() {
         #expect(Hex.text([0x00, 0xAF, 0x10]) == "00af10")
+    }
+
+    @Test func aShapeIsReadable() {
+        #expect(TensorShape.text([30522, 384]) == "[30522, 384]")
+        #expect(TensorShape.text([]) == "scalar")
     }
 }
