@@ -7,6 +7,7 @@
 // 3. An accepted request or bulk connection whose peer does not take its answers is not read: it can ask no more.
 // 4. `closeReason` is set once; from then on nothing is queued and the handler gets no frame.
 
+internal import Glibc
 package import Logging
 package import NIOCore
 internal import Synchronization
@@ -124,9 +125,14 @@ package final class Connection: @unchecked Sendable {
         _ kind: UInt8, id: UInt64, flags: FrameFlags = [], opening: ByteBuffer = ByteBuffer(),
         descriptor: CInt, offset: Int, count: Int
     ) -> Bool {
+        var status = stat()
+        let holdsBytes =
+            fstat(descriptor, &status) == 0 && offset >= 0 && count >= 0
+            && count <= Int(status.st_size) - offset
         let file = NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: descriptor)
         let payloadBytes = opening.readableBytes + count
-        guard admits(), opening.readableBytes <= Int(UInt16.max),
+        // A file that is too short would leave the frame unfinished for ever.
+        guard holdsBytes, admits(), opening.readableBytes <= Int(UInt16.max),
             isAccepted(kind, payloadBytes <= payloadBytesMax ? nil : payloadBytes), let context
         else {
             Self.close(file, logger)

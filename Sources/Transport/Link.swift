@@ -157,7 +157,6 @@ package final class Link: @unchecked Sendable {
         guard case .dialling = state else { return connection.close(.local("link closed")) }
         state = .up(connection)
         upSince = .now()
-        backoff.reset()
         if wasUp { settings.meter.addReconnect() }
         wasUp = true
         handler?.linkUp(self, connection)
@@ -166,7 +165,9 @@ package final class Link: @unchecked Sendable {
     fileprivate func closed(_ connection: Connection, _ reason: CloseReason) {
         guard case .up(let current) = state, current === connection else { return }
         // After a good while up the first dial goes out at once: a refusal tells soonest that the process is gone.
+        // A connection that ended soon (its owner did not like the peer, say) counts as a failed dial instead.
         let wasLong = NIODeadline.now() - upSince >= .milliseconds(TransportLimits.backoffMillisecondsMax)
+        if wasLong { backoff.reset() }
         wait(wasLong ? 0 : backoff.next())
         handler?.linkDown(self, reason)
     }

@@ -1,3 +1,4 @@
+import Glibc
 import NIOCore
 import Synchronization
 import Testing
@@ -11,6 +12,14 @@ import Testing
     #else
         private static let scale = 20
     #endif
+
+    /// Processor seconds of this process so far: the figure that other load on the machine does not change much.
+    private static var processorSeconds: Double {
+        var usage = rusage()
+        getrusage(RUSAGE_SELF, &usage)
+        let seconds = usage.ru_utime.tv_sec + usage.ru_stime.tv_sec
+        return Double(seconds) + Double(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6
+    }
 
     private final class Echo: ConnectionHandler {
         func received(_ connection: Connection, _ header: FrameHeader, _ payload: ByteBuffer) {
@@ -63,10 +72,14 @@ import Testing
             let total = (window == 1 ? 1_000 : 5_000) * Self.scale
             let pump = Pump(channel, total: total)
             let start = ContinuousClock.now
+            let processor = Self.processorSeconds
             for _ in 0..<window { pump.next() }
             await pump.done.wait { $0 == total }
             let seconds = (ContinuousClock.now - start) / .seconds(1)
-            print("echo 256 B, \(window) in flight: \(Int(Double(total) / seconds)) per second")
+            let cost = (Self.processorSeconds - processor) * 1e6 / Double(total)
+            print(
+                "echo 256 B, \(window) in flight: \(Int(Double(total) / seconds)) per second, "
+                    + "\((cost * 10).rounded() / 10) µs of processor each, both ends")
             await listener.close()
         }
     }
@@ -81,6 +94,7 @@ import Testing
             let payload = ByteBuffer(repeating: 1, count: 4 << 20)
             let frames = 32 * Self.scale
             let start = ContinuousClock.now
+            let processor = Self.processorSeconds
             for frame in 0..<frames {
                 // At most four on their way.
                 await bytes.wait { $0 >= (frame - 3) * (4 << 20) }
@@ -88,7 +102,11 @@ import Testing
             }
             await bytes.wait { $0 == frames * (4 << 20) }
             let seconds = (ContinuousClock.now - start) / .seconds(1)
-            print("bulk, 4 MiB frames: \(Int(Double(frames * 4) * 1.048576 / seconds)) MB/s")
+            let gigabytes = Double(frames) * Double(4 << 20) / 1e9
+            let cost = (Self.processorSeconds - processor) / gigabytes
+            print(
+                "bulk, 4 MiB frames: \(Int(gigabytes * 1_000 / seconds)) MB/s, "
+                    + "\((cost * 100).rounded() / 100) s of processor per GB, both ends")
             await listener.close()
         }
     }
