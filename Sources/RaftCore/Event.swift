@@ -11,7 +11,7 @@ package enum Event: Sendable {
     case proposeConfiguration(ConfigurationChange)
     /// Ask for an index such that a read served at or above it is linearizable (thesis §6.4);
     /// answered by `.readReady`, or at once by `.dropped`. A change of leader or term may leave it unanswered.
-    /// `context` comes back with the answer and must never be reused.
+    /// `context` comes back with the answer, more than once if the network repeats messages; never reuse it.
     case readIndex(context: UInt64)
     /// Campaign now, as if the election timeout had passed.
     case campaign

@@ -98,8 +98,7 @@ package struct Raft: ~Copyable {
         case .propose(let payloads):
             propose(payloads.map { Entry(data: $0) }, into: &effects)
         case .proposeConfiguration(let change):
-            let data = change == .leaveJoint ? [] : change.encoded()
-            propose([Entry(kind: change.entryKind, data: data)], into: &effects)
+            propose([Entry(kind: change.entryKind, data: change.encoded())], into: &effects)
         case .readIndex(let context):
             if let refusal = readIndex(context) { effects.append(.dropped(refusal)) }
         case .campaign:

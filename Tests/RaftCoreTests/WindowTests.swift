@@ -1,0 +1,189 @@
+@testable internal import RaftCore
+internal import Testing
+
+/// What goes beyond etcd/raft: the payload window, sessions, quotas, refusals.
+@Suite("Windows, sessions and quotas")
+struct WindowTests {
+    private func led(_ adjust: (inout RaftConfiguration) -> Void) -> Simulation {
+        let simulation = Simulation(voters: [1, 2, 3], count: 3, adjust: adjust)
+        simulation.step(1, .campaign)
+        simulation.settle()
+        return simulation
+    }
+
+    private func refusals(_ effects: [Effect]) -> [Refusal] {
+        effects.compactMap { if case .dropped(let refusal) = $0 { refusal } else { nil } }
+    }
+
+    @Test("entries that left memory are read from the log store, once at a time, and bring a laggard up to date")
+    func laggardIsServedFromTheStore() {
+        let simulation = led {
+            $0.windowBytesMax = 0
+            $0.messageBytesMax = 40
+        }
+        for number in 0..<20 {
+            simulation.propose(1, [UInt8(number), 0, 0, 0])
+            for _ in 0..<4 { simulation.settleExcept(3) }
+        }
+        let leader = simulation[1]
+        #expect(leader.raft.progress(of: 3)?.match == 1)
+        _ = leader.step(.tick)
+        _ = leader.step(.collect)
+        _ = leader.step(.receive(Message(.heartbeatResponse, to: 1, from: 3, term: 1)))
+        _ = leader.step(.receive(Message(.heartbeatResponse, to: 1, from: 3, term: 1)))
+        let wishes = leader.step(.collect).compactMap { effect -> LogIndex? in
+            if case .readLog(let node, let first, _) = effect, node == 3 { first } else { nil }
+        }
+        #expect(wishes.count <= 1)
+        _ = leader.step(.logRead(to: 3, first: wishes.first ?? 0, entries: []))
+        for _ in 0..<8 {
+            simulation.step(1, .tick)
+            simulation.settle()
+        }
+        #expect(simulation[3].raft.appliedIndex == leader.raft.appliedIndex)
+        #expect(simulation[3].raft.lastIndex == 21)
+        #expect(simulation.violations.isEmpty)
+    }
+
+    @Test("what the log store gives is not sent if it is not this leader's log")
+    func foreignEntriesAreNotSent() {
+        let simulation = led { $0.windowBytesMax = 0 }
+        let effects = simulation[1].step(.logRead(to: 3, first: 1, entries: [Entry(term: 9, index: 1)]))
+        #expect(effects.isEmpty)
+        #expect(simulation[1].raft.progress(of: 3)?.match == 1)
+    }
+
+    @Test("an answer from an earlier membership of a node proves nothing")
+    func oldSessionsAreIgnored() {
+        let simulation = led { _ in }
+        let leader = simulation[1]
+        let oldSession = leader.raft.progress(of: 3)?.session ?? 0
+        #expect(oldSession != 0)
+        for kind in [ConfigurationChange.Step.Kind.remove, .addVoter] {
+            simulation.step(1, .proposeConfiguration(ConfigurationChange([.init(kind, 3)])))
+            for _ in 0..<6 { simulation.settleExcept(3) }
+        }
+        #expect(leader.raft.confState.voters == [1, 2, 3])
+        let session = leader.raft.progress(of: 3)?.session ?? 0
+        #expect(session != oldSession)
+        #expect(leader.raft.progress(of: 3)?.match == 0)
+        let index = leader.raft.lastIndex
+        _ = leader.step(
+            .receive(Message(.appendEntriesResponse, to: 1, from: 3, term: 1, index: index, session: oldSession)))
+        #expect(leader.raft.progress(of: 3)?.match == 0)
+        _ = leader.step(
+            .receive(Message(.appendEntriesResponse, to: 1, from: 3, term: 1, index: index, session: session)))
+        #expect(leader.raft.progress(of: 3)?.match == index)
+    }
+
+    @Test("proposals beyond the quota on uncommitted bytes are refused until some are applied")
+    func uncommittedQuotaHolds() {
+        let simulation = led { $0.uncommittedBytesMax = 100 }
+        let payload = [UInt8](repeating: 7, count: 60)
+        #expect(refusals(simulation[1].step(.propose([payload]))).isEmpty)
+        #expect(refusals(simulation[1].step(.propose([payload]))) == [.uncommittedQuota])
+        // Free of charge: an empty entry.
+        #expect(refusals(simulation[1].step(.propose([[]]))).isEmpty)
+        simulation.step(1, .collect)
+        simulation.settle()
+        #expect(refusals(simulation[1].step(.propose([payload]))).isEmpty)
+    }
+
+    @Test("reads beyond the quota are refused")
+    func readQuotaHolds() {
+        let simulation = led { $0.pendingReadsMax = 2 }
+        for context in 1...UInt64(2) {
+            #expect(refusals(simulation[1].step(.readIndex(context: context))).isEmpty)
+        }
+        #expect(refusals(simulation[1].step(.readIndex(context: 3))) == [.readQuota])
+    }
+
+    @Test("committed entries are handed out within the limit until they are reported applied")
+    func applyingIsBounded() {
+        let simulation = led { $0.applyingBytesMax = 64 }
+        for number in 0..<10 { _ = simulation[1].step(.propose([[UInt8](repeating: UInt8(number), count: 30)])) }
+        simulation.step(1, .collect)
+        let leader = simulation[1]
+        for persist in leader.writes {
+            leader.disk.write(persist)
+            for response in persist.responses where response.to == 1 { _ = leader.step(.receive(response)) }
+            _ = leader.step(.persisted(through: persist.sequence))
+        }
+        leader.writes = []
+        _ = leader.step(
+            .receive(Message(.appendEntriesResponse, to: 1, from: 2, term: 1, index: leader.raft.lastIndex)))
+        func batch() -> [Entry] {
+            for effect in leader.step(.collect) { if case .apply(let entries) = effect { return entries } }
+            return []
+        }
+        let first = batch()
+        #expect(first.count == 1)
+        #expect(batch().isEmpty)
+        _ = leader.step(.applied(through: first[0].index))
+        #expect(batch().first?.index == first[0].index + 1)
+    }
+
+    @Test("every refusal of a proposal names its reason")
+    func refusalsNameTheirReason() {
+        let simulation = led { _ in }
+        #expect(refusals(simulation[2].step(.propose([[1]]))) == [.notLeader(1)])
+        let alone = Simulation(voters: [1, 2, 3], count: 3)
+        #expect(refusals(alone[1].step(.propose([[1]]))) == [.noLeader])
+        #expect(refusals(alone[1].step(.readIndex(context: 1))) == [.noLeader])
+        #expect(
+            refusals(alone[1].step(.receive(Message(.appendEntriesResponse, to: 1, from: 9, term: 1)))) == [.unknownPeer(9)])
+        #expect(refusals(simulation[1].step(.proposeConfiguration(.leaveJoint))) == [.notJoint])
+    }
+
+    @Test("a proposal is told the index and the term it took")
+    func proposalsAreNumbered() {
+        let simulation = led { _ in }
+        let effects = simulation[1].step(.propose([[1], [2], [3]]))
+        guard case .proposed(let first, let term, let count)? = effects.first else {
+            Issue.record("no answer")
+            return
+        }
+        #expect(first == 2 && term == 1 && count == 3)
+        simulation.step(1, .collect)
+        simulation.settle()
+        #expect(simulation.history.suffix(3).map(\.data) == [[1], [2], [3]])
+    }
+
+    @Test("malformed appends are not taken")
+    func malformedAppendsAreIgnored() {
+        let simulation = led { _ in }
+        let follower = simulation[2]
+        let last = follower.raft.lastIndex
+        let bad: [[Entry]] = [
+            [Entry(term: 1, index: last + 2)],
+            [Entry(term: 1, index: last + 1), Entry(term: 1, index: last + 3)],
+            [Entry(term: 2, index: last + 1)],
+            [Entry(term: 0, index: last + 1)],
+        ]
+        for entries in bad {
+            _ = follower.step(
+                .receive(Message(.appendEntries, to: 2, from: 1, term: 1, logTerm: 1, index: last, entries: entries)))
+            #expect(follower.raft.lastIndex == last)
+        }
+    }
+
+    @Test("the record of a configuration change survives its codec, and bad bytes give none")
+    func configurationCodec() {
+        let changes = [
+            ConfigurationChange([.init(.addVoter, 300), .init(.remove, 1)], transition: .jointExplicit, context: [1, 2]),
+            ConfigurationChange([.init(.addLearner, .max)], form: .single, context: [9]),
+            .leaveJoint,
+        ]
+        for change in changes {
+            let data = change.encoded()
+            #expect(ConfigurationChange(Entry(kind: change.entryKind, data: data)) == change)
+            for cut in 1..<max(data.count, 1) {
+                let read = ConfigurationChange(Entry(kind: change.entryKind, data: Array(data.prefix(cut))))
+                #expect(read != change)
+            }
+        }
+        for bytes in [[0xFF], [0x08, 0x09], [0x12, 0x7F, 0x08], [0x0B, 0x00], [UInt8](repeating: 0x80, count: 12)] as [[UInt8]] {
+            #expect(ConfigurationChange(Entry(kind: .configurationChangeV2, data: bytes)) == nil)
+        }
+    }
+}
