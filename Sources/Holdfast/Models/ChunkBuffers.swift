@@ -36,7 +36,13 @@ package final class ChunkBuffer: Sendable {
         guard done == count else { throw changed() }
     }
 
-    fileprivate func take() -> ByteBuffer { buffer.withLock { $0 } }
+    /// Moves the memory out: a reference left here would make its next user allocate anew.
+    fileprivate func surrender() -> ByteBuffer {
+        buffer.withLock { buffer in
+            defer { buffer = ByteBuffer() }
+            return buffer
+        }
+    }
 }
 
 /// Lends chunk memory within a budget and uses the same memory again.
@@ -63,7 +69,7 @@ package final class ChunkBuffers: Sendable {
 
     /// Takes memory back; nobody else may use it any more.
     package func give(_ buffer: ChunkBuffer) {
-        let memory = buffer.take()
+        let memory = buffer.surrender()
         if memory.capacity >= ModelLimits.chunkBytesMax { free.withLock { $0.append(memory) } }
         budget.give(buffer.cost)
     }

@@ -12,15 +12,16 @@ package enum ModelThreads {
         return pool
     }()
 
-    /// Runs blocking work on one of the threads.
+    /// Runs blocking work on one of the threads; throws without beginning it when the task is cancelled.
     package static func run<Result: Sendable>(
         _ body: @escaping @Sendable () throws(HoldfastError) -> Result
     ) async throws(HoldfastError) -> Result {
-        do {
-            return try await pool.runIfActive { try body() }
-        } catch {
-            throw HoldfastError(wrapping: error)
+        // Work that has begun is waited for, so that nothing it writes comes after the caller has gone on.
+        if Task.isCancelled { throw HoldfastError(wrapping: CancellationError()) }
+        let result = await compute { () -> Swift.Result<Result, HoldfastError> in
+            do throws(HoldfastError) { return .success(try body()) } catch { return .failure(error) }
         }
+        return try result.get()
     }
 
     /// Runs work that cannot fail on one of the threads, also when the task is cancelled.

@@ -84,6 +84,12 @@ package final class PullFile: Sendable {
         }
     }
 
+    /// Removes what a pull left that ended between naming its file and dropping the temporary name.
+    package static func removeTemporary(of file: Manifest.File, below root: DirectoryHandle) throws(HoldfastError) {
+        let (directory, name) = try root.parent(of: file.path)
+        try directory.unlink(temporaryName(of: name))
+    }
+
     /// The refusal of a file in the way.
     package static func refusal(_ path: String) -> HoldfastError {
         HoldfastError(

@@ -71,13 +71,17 @@ package struct Puller: Sendable {
     private func judge(below root: DirectoryHandle, force: Bool) async throws -> [Wanted] {
         var wanted: [Wanted] = []
         for (index, file) in manifest.files.enumerated() {
-            let verdict = try await ModelThreads.run { () throws(HoldfastError) in
-                try Self.judge(file, below: root)
+            let standing = try await ModelThreads.run { () throws(HoldfastError) in
+                try StandingFile(file, below: root)
             }
-            switch verdict {
+            switch standing {
             case .absent: wanted.append(Wanted(file: index, replacing: false))
-            case .equal: meter.add(file.bytes)
-            case .different:
+            case .sameSize(let open) where try await Self.holds(open, file):
+                try await ModelThreads.run { () throws(HoldfastError) in
+                    try PullFile.removeTemporary(of: file, below: root)
+                }
+                meter.add(file.bytes)
+            case .sameSize, .otherSize:
                 guard force else { throw PullFile.refusal("\(root.path)/\(file.path)") }
                 wanted.append(Wanted(file: index, replacing: true))
             }
@@ -85,43 +89,24 @@ package struct Puller: Sendable {
         return wanted
     }
 
-    private enum Verdict: Sendable {
-        case absent
-        case equal
-        case different
-    }
-
-    private static func judge(_ file: Manifest.File, below root: DirectoryHandle) throws(HoldfastError) -> Verdict {
-        let directory: DirectoryHandle
-        let name: String
-        do throws(HoldfastError) {
-            (directory, name) = try root.parent(of: file.path)
-        } catch {
-            guard error.code == .notFound else { throw error }
-            return .absent
-        }
-        guard let status = try directory.status(name) else { return .absent }
-        let path = "\(directory.path)/\(name)"
-        if DirectoryHandle.isLink(status) { throw DirectoryHandle.linkRefused(path) }
-        guard DirectoryHandle.isFile(status) else {
-            throw HoldfastError(
-                .alreadyExists, "'\(path)' is in the way and not a file; remove it or use another directory",
-                details: ["file": path])
-        }
-        guard UInt64(max(0, status.st_size)) == file.bytes else { return .different }
-        let opened = try directory.file(name, flags: O_RDONLY)
+    /// Whether an open file has a file's content; in steps, so that a cancelled pull ends.
+    private static func holds(_ open: OpenFile, _ file: Manifest.File) async throws(HoldfastError) -> Bool {
         var hash = RunningHash()
         var offset: UInt64 = 0
         while offset < file.bytes {
-            let bytes = try opened.read(count: min(1 << 20, Int(file.bytes - offset)), at: offset)
-            if bytes.isEmpty { return .different }
-            bytes.withUnsafeBytes { hash.update($0) }
-            offset += UInt64(bytes.count)
+            let (before, start) = (hash, offset)
+            let count = min(ModelLimits.chunkBytesMax, Int(file.bytes - offset))
+            let step = try await ModelThreads.run { () throws(HoldfastError) -> RunningHash? in
+                let bytes = try open.read(count: count, at: start)
+                var hash = before
+                bytes.withUnsafeBytes { hash.update($0) }
+                return bytes.count == count ? hash : nil
+            }
+            guard let step else { return false }
+            hash = step
+            offset += UInt64(count)
         }
-        guard hash.finish() == file.sha256 else { return .different }
-        // What a pull left that ended between naming its file and removing the temporary name.
-        try directory.unlink(PullFile.temporaryName(of: name))
-        return .equal
+        return hash.finish() == file.sha256
     }
 
     private func fetch(_ wanted: [Wanted], below root: DirectoryHandle) async throws {

@@ -50,17 +50,21 @@ extension Pusher {
     }
 
     /// Asks the node for every chunk of the upload and sends again what it lacks, read and hashed anew: keeps (3).
-    func resendLost(_ tail: ManifestChunks) async throws(HoldfastError) {
+    /// Returns how many those were.
+    func resendLost(_ tail: ManifestChunks) async throws(HoldfastError) -> Int {
         let count = ledger.count
         var first = 0
+        var lost = 0
         while first < count {
             let asked = min(count - first, ModelLimits.haveChunksMax)
             let present = try await have(firstOrdinal: first, count: asked)
             for (index, isPresent) in present.enumerated() where !isPresent {
                 try await resend(first + index, tail)
+                lost += 1
             }
             first += asked
         }
+        return lost
     }
 
     private func resend(_ ordinal: Int, _ tail: ManifestChunks) async throws(HoldfastError) {

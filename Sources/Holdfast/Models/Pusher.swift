@@ -76,20 +76,27 @@ package struct Pusher<Plane: UploadPlane>: Sendable {
         }
         let tail = ManifestChunks(encoded)
         try await place(tail)
+        return try await publish(tail)
+    }
+
+    /// Publishes once the node has every chunk; looks again when the node that had them was lost meanwhile.
+    private func publish(_ tail: ManifestChunks) async throws(HoldfastError) -> PushResult {
         let totals = UploadTotals(bytes: plan.totalBytes, files: plan.files.count, chunks: ledger.count)
-        var sweep = 0
-        while true {
-            sweep += 1
-            try await resendLost(tail)
+        var refusal: HoldfastError?
+        for _ in 0..<ModelLimits.sweepsMax {
+            let lost = try await resendLost(tail)
+            // Refused although the node lacks nothing: to ask again would change nothing.
+            if let refusal, lost == 0 { throw refusal }
             do throws(HoldfastError) {
                 let model = try await plane.publish(
                     upload, name: name, version: version, root: tail.root.id, totals: totals)
                 return PushResult(model: model, newBytes: ledger.newBytes, upload: upload.hex)
             } catch {
-                // The node that held some of the bytes is gone, and the one asked now lacks them.
-                guard error.code == .notFound, sweep < ModelLimits.sweepsMax else { throw error }
+                guard error.code == .notFound || error.code == .unavailable else { throw error }
+                refusal = error
             }
         }
+        throw refusal ?? HoldfastError(.unavailable, "the push of '\(name)' could not be published")
     }
 }
 
