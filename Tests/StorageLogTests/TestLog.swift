@@ -7,9 +7,8 @@ import Synchronization
 final class TestDirectory {
     let path: String
 
-    /// - Parameter parent: where to make it; the system's temporary directory unless told.
-    init(in parent: String = NSTemporaryDirectory()) throws {
-        path = parent + "/holdfast-log-\(UUID().uuidString)"
+    init() throws {
+        path = NSTemporaryDirectory() + "/holdfast-log-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     }
 

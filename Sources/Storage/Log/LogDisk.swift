@@ -7,9 +7,13 @@ struct LogDisk: Sendable {
     /// See `LogOptions.failure`.
     let failure: (@Sendable (LogCall, _ path: String) -> Int32?)?
 
+    /// See `LogOptions.unbuffered`.
+    let unbuffered: Bool
+
     init(directory: String, options: LogOptions) {
         self.directory = directory
         failure = options.failure
+        unbuffered = options.unbuffered
     }
 
     func path(_ name: String) -> String { directory + "/" + name }
@@ -48,6 +52,7 @@ struct LogDisk: Sendable {
 
     /// Opens a file for unbuffered writes that return when the bytes are durable; nil if the file system has no such thing.
     func openDirect(_ path: String) -> Int32? {
+        guard unbuffered else { return nil }
         let descriptor = Glibc.open(path, O_RDWR | chf_o_direct() | chf_o_dsync() | chf_o_cloexec())
         return descriptor >= 0 ? descriptor : nil
     }

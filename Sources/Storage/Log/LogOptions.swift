@@ -12,6 +12,8 @@ package struct LogOptions: Sendable {
     package var headerDelayNanoseconds: UInt64 = 50_000_000
     /// Bytes of frames gathered into one write; a longer batch takes several writes and one wait.
     package var writeBytesMax = 4 << 20
+    /// Whether to write past the page cache where the file system can: fewer copies and one call less a batch.
+    package var unbuffered = true
     /// Called before every system call that changes the disk; a number returned is taken as that call's failure. For tests.
     package var failure: (@Sendable (LogCall, _ path: String) -> Int32?)?
 

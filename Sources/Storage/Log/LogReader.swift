@@ -28,7 +28,9 @@ struct LogReader: Sendable {
             let found = try frames(of: stretch, bytesMax: min(room, Self.readBytes), direct: suspect == index)
             if found.isEmpty {
                 // The segment was recycled in between, or the page cache is behind: look again once, past the page cache.
-                if suspect == index { throw .corrupted(index: index, detail: "bad frame in \(stretch.file.file.path)") }
+                if suspect == index, shared.map.withLock({ $0.previousIndex }) < index {
+                    throw .corrupted(index: index, detail: "bad frame in \(stretch.file.file.path)")
+                }
                 suspect = index
                 continue
             }

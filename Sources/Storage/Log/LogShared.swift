@@ -21,9 +21,7 @@ final class LogShared: Sendable {
     /// Runs something that waits for the disk, with its time taken; the start is visible while it runs.
     func timed(_ wait: () throws(LogError) -> Void) throws(LogError) {
         let started = monotonicNanoseconds()
-        flushStarted.store(started, ordering: .relaxed)
-        defer { flushStarted.store(0, ordering: .relaxed) }
-        try wait()
+        try watched(wait)
         let took = monotonicNanoseconds() - started
         figures.withLock { figures in
             figures.fsyncs += 1
@@ -33,5 +31,12 @@ final class LogShared: Sendable {
             let bucket = UInt64.bitWidth - microseconds.leadingZeroBitCount
             figures.fsyncBuckets[min(bucket, figures.fsyncBuckets.count - 1)] += 1
         }
+    }
+
+    /// Runs something that may wait for the disk; its start is visible while it runs.
+    func watched<Result>(_ wait: () throws(LogError) -> Result) throws(LogError) -> Result {
+        flushStarted.store(monotonicNanoseconds(), ordering: .relaxed)
+        defer { flushStarted.store(0, ordering: .relaxed) }
+        return try wait()
     }
 }

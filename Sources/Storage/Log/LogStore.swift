@@ -21,7 +21,8 @@ package final class LogStore: Sendable {
     private let pool: SparePool
     private let reader: LogReader
     private let phase = Mutex(Phase.open)
-    private let entryBytesMax: Int
+    /// The largest payload of an entry; `submit` stops the process at a larger one.
+    package let entryBytesMax: Int
 
     init(shared: LogShared, writer: LogWriter, pool: SparePool) {
         self.shared = shared

@@ -7,7 +7,7 @@ package enum LogOperation: Sendable {
     /// `sequence` grows with every operation that has one. Entries are contiguous; if the first index is at or below the last index of the log, the log
     /// is first cut before it (a conflict). A hard state whose term and vote are known already costs no fsync: its commit rides along in a later frame.
     case persist(sequence: UInt64, hardState: HardState?, entries: [Entry])
-    /// Lets go of entries up to and including `through`, in whole segments: some of them may stay readable, here and after a restart.
+    /// Lets go of entries up to and including `through`, all of them applied, in whole segments: some may stay readable, here and after a restart.
     case compact(through: LogIndex)
     /// Empties the log; the next entry has index `index + 1`, and `term` is the term of the entry at `index` (a snapshot was installed).
     case reset(sequence: UInt64, index: LogIndex, term: Term)

@@ -21,11 +21,11 @@ extension LogWriter {
                     }
                     operations.removeAll(keepingCapacity: true)
                     try settle()
-                    if let deadline = ring.deadline, deadline <= monotonicNanoseconds() { try ring.flush() }
+                    if let deadline = ring.deadline, deadline <= monotonicNanoseconds() { try flushRing() }
                 case .overdue:
-                    try ring.flush()
+                    try flushRing()
                 case .end:
-                    try ring.flush()
+                    try flushRing()
                     return
                 }
             }
@@ -36,6 +36,10 @@ extension LogWriter {
             }
             onFailure(error)
         }
+    }
+
+    private func flushRing() throws(LogError) {
+        try shared.watched { () throws(LogError) in try ring.flush() }
     }
 
     /// Payload bytes of operations, as `pendingBytes` counts them.
@@ -79,6 +83,8 @@ extension LogWriter {
 
     /// Gives whole segments back that hold nothing above `through`. Keeps (5).
     func compact(through: LogIndex) throws(LogError) {
+        // Only what was applied is let go, and what was applied is committed. Keeps (7).
+        commit = max(commit, min(through, lastIndex))
         let (count, next) = shared.map.withLock { map in
             let count = map.removable(through: min(through, map.lastIndex))
             return (count, map.segments.dropFirst(count).first?.header)

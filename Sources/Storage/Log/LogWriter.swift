@@ -163,7 +163,7 @@ final class LogWriter: @unchecked Sendable {
         if let active, active.position + bytes <= segmentBytes { return active }
         try write()
         if pool.isEmpty { shared.figures.withLock { $0.spareWaits += 1 } }
-        let segment = try pool.take()
+        let segment = try shared.watched { () throws(LogError) in try pool.take() }
         let header = SegmentHeader(
             generation: nextGeneration, previousGeneration: active?.header.generation ?? 0,
             previousEnd: UInt32(active?.position ?? 0), lastIndex: lastIndex, lastTerm: lastTerm,
@@ -185,7 +185,8 @@ final class LogWriter: @unchecked Sendable {
     private func write() throws(LogError) {
         guard var current = active, current.used > current.durable else { return }
         let whole = LogFormat.wholeBlocks(current.used)
-        for offset in current.used..<whole { buffer.bytes[offset] = 0 }
+        UnsafeMutableRawBufferPointer(rebasing: buffer.bytes[current.used..<whole])
+            .initializeMemory(as: UInt8.self, repeating: 0)
         let bytes = UnsafeRawBufferPointer(rebasing: buffer.bytes[..<whole])
         try shared.timed { () throws(LogError) in try current.segment.file.writeDurably(bytes, at: current.base) }
         writtenBytes += whole
