@@ -246,7 +246,9 @@ extension Membership {
             }
         }
         for node in learnersNext {  // Keeps (3).
-            guard votersOutgoing.contains(node) else { throw .inconsistent("\(node) would be a learner, but never voted") }
+            guard votersOutgoing.contains(node) else {
+                throw .inconsistent("\(node) would be a learner, but never voted")
+            }
             guard let place = place(of: node), !progress[place].isLearner else {
                 throw .inconsistent("\(node) is to become a learner and is one already")
             }

@@ -28,7 +28,9 @@ extension Raft {
     private mutating func releasePersist() -> Persist? {
         let hardState = hardState
         let isChanged = hardState != shownHardState
-        guard isChanged || log.hasUnreleasedEntries || log.hasUnreleasedSnapshot || !promises.isEmpty else { return nil }
+        guard isChanged || log.hasUnreleasedEntries || log.hasUnreleasedSnapshot || !promises.isEmpty else {
+            return nil
+        }
         let (entries, snapshot) = log.releaseWrites()
         let mustSync =
             !entries.isEmpty || hardState.term != shownHardState.term || hardState.vote != shownHardState.vote

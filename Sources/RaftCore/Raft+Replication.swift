@@ -3,7 +3,7 @@ extension Raft {
     // MARK: proposals
 
     /// Proposes entries on behalf of this node and tells at once what became of them.
-    mutating func propose(_ entries: [Entry], into effects: inout [Effect]) {
+    mutating func propose(_ entries: consuming [Entry], into effects: inout [Effect]) {
         guard !entries.isEmpty else { return }
         guard role == .leader else {
             let message = Message(.propose, to: noNode, from: id, entries: entries)
@@ -11,7 +11,7 @@ extension Raft {
             return
         }
         let count = entries.count
-        let outcome = acceptProposal(entries)
+        let outcome = acceptProposal(consume entries)
         if let refusal = outcome.refusal {
             effects.append(.dropped(refusal))
         } else if let refusal = outcome.voided {
@@ -24,11 +24,10 @@ extension Raft {
     /// Appends proposed entries to this leader's log and sends them.
     ///
     /// `refusal` is why nothing was appended; `voided` is why a configuration change was appended as an empty entry.
-    mutating func acceptProposal(_ entries: [Entry]) -> (refusal: Refusal?, voided: Refusal?) {
+    mutating func acceptProposal(_ entries: consuming [Entry]) -> (refusal: Refusal?, voided: Refusal?) {
         guard !entries.isEmpty else { return (nil, nil) }
         guard members.place(of: id) != nil else { return (.notMember, nil) }
         guard transferee == noNode else { return (.transferring(transferee), nil) }
-        var entries = entries
         var voided: Refusal?
         for place in entries.indices where entries[place].isConfigurationChange {
             if let refusal = objection(to: entries[place]) {
@@ -38,7 +37,7 @@ extension Raft {
                 pendingConfigurationIndex = log.lastIndex + UInt64(place) + 1
             }
         }
-        guard append(entries) else { return (.uncommittedQuota, nil) }
+        guard append(consume entries) else { return (.uncommittedQuota, nil) }
         broadcastAppend()
         return (nil, voided)
     }
@@ -47,8 +46,7 @@ extension Raft {
     ///
     /// Anything goes into an empty tail, and empty entries always do: a new leader's, and the one that leaves a joint
     /// configuration.
-    mutating func append(_ entries: [Entry]) -> Bool {
-        var entries = entries
+    mutating func append(_ entries: consuming [Entry]) -> Bool {
         var bytes = 0
         var index = log.lastIndex
         for place in entries.indices {
@@ -61,7 +59,7 @@ extension Raft {
             return false
         }
         uncommittedBytes += bytes
-        log.append(entries)
+        log.append(entries, messageBytesMax: configuration.messageBytesMax)
         // The leader counts itself when these are durable, by the answer of a follower to itself. Keeps (6).
         send(Message(.appendEntriesResponse, to: id, index: index))
         return true
@@ -255,7 +253,9 @@ extension Raft {
     private func isWellFormed(_ message: Message) -> Bool {
         var last = EntryID(term: message.logTerm, index: message.index)
         for entry in message.entries {
-            guard entry.index == last.index + 1, entry.term >= last.term, entry.term <= message.term else { return false }
+            guard entry.index == last.index + 1, entry.term >= last.term, entry.term <= message.term else {
+                return false
+            }
             last = entry.id
         }
         return true

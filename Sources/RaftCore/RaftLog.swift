@@ -54,7 +54,8 @@ struct RaftLog {
         applying = applied
         commit = max(start.hardState.commit, applied)
         precondition(start.lastIndex >= start.compacted.index, "the log ends before its start")
-        precondition(commit <= start.lastIndex, "commit \(commit) is beyond the log's end \(start.lastIndex): entries are lost")
+        precondition(
+            commit <= start.lastIndex, "commit \(commit) is beyond the log's end \(start.lastIndex): entries are lost")
         precondition(first <= applied + 1, "unapplied entries must be in the tail")
         persistedThrough = start.lastIndex
         releasedThrough = start.lastIndex
@@ -116,8 +117,16 @@ struct RaftLog {
     // MARK: growth
 
     /// Appends entries that continue the log; a leader does nothing else.
-    mutating func append(_ entries: [Entry]) {
+    ///
+    /// If they fit one message, that very array is what the followers and the disk get.
+    mutating func append(_ entries: [Entry], messageBytesMax: Int) {
         append(entries, from: 0)
+        if messageBytesMax < .max {
+            var bytes = 0
+            for entry in entries { bytes += entry.encodedSize }
+            guard bytes <= messageBytesMax else { return }
+        }
+        lastSlice = (entries[0].index, messageBytesMax, entries)
     }
 
     /// Appends what is new of `entries`, which follow `previous`, replacing what conflicts; nil if `previous` is unknown.

@@ -70,7 +70,8 @@ struct EtcdRaftQuorum {
         if table.isJoint {
             let index = Quorum.committed(table.voters, table.outgoing, known)
             let mirrored = Quorum.committed(table.outgoing, table.voters, known)
-            return describe(table.all.sorted(), known) + (index == mirrored ? "" : "not symmetric\n") + text(index) + "\n"
+            return describe(table.all.sorted(), known) + (index == mirrored ? "" : "not symmetric\n") + text(index)
+                + "\n"
         }
         let index = Quorum.committed(table.voters, known)
         var output = describe(table.voters.sorted(), known)
@@ -79,7 +80,8 @@ struct EtcdRaftQuorum {
         if Quorum.committed(table.voters, table.voters, known) != index { output += "the same half twice changes it\n" }
         for voter in table.voters {
             guard let own = known(voter), own < index else { continue }
-            for lower in [own - 1, 0] where Quorum.committed(table.voters, { $0 == voter ? lower : known($0) }) != index {
+            for lower in [own - 1, 0] where Quorum.committed(table.voters, { $0 == voter ? lower : known($0) }) != index
+            {
                 output += "lowering a voter that was below changes it\n"
             }
         }

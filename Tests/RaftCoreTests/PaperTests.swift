@@ -40,7 +40,8 @@ struct PaperTests {
     // MARK: terms and roles
 
     /// Paper §5.1.
-    @Test("a higher term turns every role into a follower of that term", arguments: [Role.follower, .candidate, .leader])
+    @Test(
+        "a higher term turns every role into a follower of that term", arguments: [Role.follower, .candidate, .leader])
     func higherTermStepsDown(role: Role) {
         let node = node(term: 1)
         if role != .follower { _ = node.step(.campaign) }
@@ -60,7 +61,8 @@ struct PaperTests {
     @Test("a message of an older term changes nothing")
     func olderTermIsIgnored() {
         let node = node(terms: [1], term: 5)
-        let turn = turn(node, .receive(Message(.appendEntries, to: 1, from: 2, term: 4, entries: [Entry(term: 4, index: 1)])))
+        let turn = turn(
+            node, .receive(Message(.appendEntries, to: 1, from: 2, term: 4, entries: [Entry(term: 4, index: 1)])))
         #expect(node.raft.term == 5)
         #expect(node.raft.lastTerm == 1)
         #expect(node.raft.leader == noNode)
@@ -241,7 +243,9 @@ struct PaperTests {
         _ = leader.step(.receive(Message(.appendEntriesResponse, to: 1, from: 3, term: 1, index: index)))
         #expect(leader.raft.commitIndex == index)
         // Committed by the others, but not to be applied here before it is durable here.
-        for effect in leader.step(.collect) { if case .apply = effect { Issue.record("applied before it was durable") } }
+        for effect in leader.step(.collect) {
+            if case .apply = effect { Issue.record("applied before it was durable") }
+        }
     }
 
     /// Paper §5.3.
@@ -320,7 +324,10 @@ struct PaperTests {
     func leadershipIsHandedOver() {
         let simulation = led()
         simulation.step(1, .transferLeadership(to: 3))
-        #expect(simulation[1].step(.propose([[1]])).contains { if case .dropped(.transferring(3)) = $0 { true } else { false } })
+        #expect(
+            simulation[1].step(.propose([[1]])).contains {
+                if case .dropped(.transferring(3)) = $0 { true } else { false }
+            })
         simulation.settle()
         #expect(simulation[3].raft.role == .leader)
         #expect(simulation[1].raft.role == .follower)
@@ -331,7 +338,8 @@ struct PaperTests {
     func oneChangeAtATime() {
         let simulation = led()
         let add = ConfigurationChange([.init(.addLearner, 4)])
-        #expect(simulation[1].step(.proposeConfiguration(add)).contains { if case .proposed = $0 { true } else { false } })
+        #expect(
+            simulation[1].step(.proposeConfiguration(add)).contains { if case .proposed = $0 { true } else { false } })
         #expect(
             simulation[1].step(.proposeConfiguration(add)).contains {
                 if case .dropped(.configurationPending) = $0 { true } else { false }
@@ -344,7 +352,9 @@ struct PaperTests {
         let simulation = Simulation(voters: [1, 2, 3], count: 5)
         simulation.step(1, .campaign)
         simulation.settle()
-        let change = ConfigurationChange([.init(.addVoter, 4), .init(.addVoter, 5), .init(.remove, 3), .init(.remove, 2)])
+        let change = ConfigurationChange([
+            .init(.addVoter, 4), .init(.addVoter, 5), .init(.remove, 3), .init(.remove, 2),
+        ])
         simulation.step(1, .proposeConfiguration(change))
         var wasJoint = false
         for _ in 0..<6 {

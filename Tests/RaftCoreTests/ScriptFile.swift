@@ -54,7 +54,9 @@ struct ScriptFile {
             var expected: [String] = []
             if place < lines.count, lines[place] == "----" {
                 place += 1
-                while place < lines.count, !(lines[place] == "----" && place + 1 < lines.count && lines[place + 1] == "----") {
+                while place < lines.count,
+                    !(lines[place] == "----" && place + 1 < lines.count && lines[place + 1] == "----")
+                {
                     expected.append(lines[place])
                     place += 1
                 }
@@ -126,7 +128,8 @@ func replayScripts(
         let run = start()
         var differences = 0
         for block in ScriptFile(name: path, text: text).blocks {
-            let actual = comparable(run(block).split(separator: "\n", omittingEmptySubsequences: false).map(String.init))
+            let actual = comparable(
+                run(block).split(separator: "\n", omittingEmptySubsequences: false).map(String.init))
             let expected = comparable(block.expected)
             guard actual != expected else { continue }
             if exceptions.contains(where: { $0.file == path && $0.line == block.line }) { continue }

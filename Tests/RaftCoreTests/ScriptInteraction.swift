@@ -40,7 +40,8 @@ final class ScriptInteraction {
             try replica.compact(through: try number(block, 1))
             printLog(replica)
         case "deliver-msgs": try deliver(block)
-        case "process-ready": try each(block, "handling Ready") { replica throws(ScriptError) in try processReady(replica) }
+        case "process-ready":
+            try each(block, "handling Ready") { replica throws(ScriptError) in try processReady(replica) }
         case "process-append-thread":
             try each(block, "processing append thread") { replica throws(ScriptError) in try processAppend(replica) }
         case "process-apply-thread":
@@ -178,7 +179,9 @@ final class ScriptInteraction {
             if let persist = turn.persist { persistWork.append(.appendRequest(replica.id, persist)) }
             if !turn.committed.isEmpty { persistWork.append(.applyRequest(replica.id, turn.committed)) }
         } else {
-            for promise in turn.persist?.responses ?? [] where promise.to != replica.id { messages.append(.peer(promise)) }
+            for promise in turn.persist?.responses ?? [] where promise.to != replica.id {
+                messages.append(.peer(promise))
+            }
         }
         printTurn(turn, messages + persistWork)
         mail += messages
@@ -372,7 +375,8 @@ final class ScriptInteraction {
         for replica in replicas {
             let voter = replica.raft.members.isVoter(replica.id) ? "(Voter)" : "(Non-Voter)"
             line(
-                "\(replica.id): \(replica.raft.role.text) \(voter) Term:\(replica.raft.term) Lead:\(replica.raft.leader)")
+                "\(replica.id): \(replica.raft.role.text) \(voter) Term:\(replica.raft.term) Lead:\(replica.raft.leader)"
+            )
         }
     }
 }

@@ -200,7 +200,8 @@ final class Simulation {
     func compact(_ id: NodeID) {
         let node = self[id]
         let index = node.raft.appliedIndex
-        guard index > node.disk.compacted.index, index <= node.disk.lastIndex, node.writes.allSatisfy({ $0.snapshot == nil }),
+        guard index > node.disk.compacted.index, index <= node.disk.lastIndex,
+            node.writes.allSatisfy({ $0.snapshot == nil }),
             index == node.disk.applied
         else { return }
         node.disk.compact(through: index)
@@ -274,7 +275,8 @@ final class Simulation {
         }
         guard leaders[term] == nil else { return }
         leaders[term] = node.id
-        for entry in history where entry.index > node.raft.firstIndex - 1 && node.raft.term(at: entry.index) != entry.term {
+        for entry in history
+        where entry.index > node.raft.firstIndex - 1 && node.raft.term(at: entry.index) != entry.term {
             violations.append("leader completeness: \(node.id) leads term \(term) without \(entry.term)/\(entry.index)")
         }
     }

@@ -131,7 +131,9 @@ struct WindowTests {
         #expect(refusals(alone[1].step(.propose([[1]]))) == [.noLeader])
         #expect(refusals(alone[1].step(.readIndex(context: 1))) == [.noLeader])
         #expect(
-            refusals(alone[1].step(.receive(Message(.appendEntriesResponse, to: 1, from: 9, term: 1)))) == [.unknownPeer(9)])
+            refusals(alone[1].step(.receive(Message(.appendEntriesResponse, to: 1, from: 9, term: 1)))) == [
+                .unknownPeer(9)
+            ])
         #expect(refusals(simulation[1].step(.proposeConfiguration(.leaveJoint))) == [.notJoint])
     }
 
@@ -170,7 +172,8 @@ struct WindowTests {
     @Test("the record of a configuration change survives its codec, and bad bytes give none")
     func configurationCodec() {
         let changes = [
-            ConfigurationChange([.init(.addVoter, 300), .init(.remove, 1)], transition: .jointExplicit, context: [1, 2]),
+            ConfigurationChange(
+                [.init(.addVoter, 300), .init(.remove, 1)], transition: .jointExplicit, context: [1, 2]),
             ConfigurationChange([.init(.addLearner, .max)], form: .single, context: [9]),
             .leaveJoint,
         ]
@@ -182,7 +185,9 @@ struct WindowTests {
                 #expect(read != change)
             }
         }
-        for bytes in [[0xFF], [0x08, 0x09], [0x12, 0x7F, 0x08], [0x0B, 0x00], [UInt8](repeating: 0x80, count: 12)] as [[UInt8]] {
+        for bytes in [[0xFF], [0x08, 0x09], [0x12, 0x7F, 0x08], [0x0B, 0x00], [UInt8](repeating: 0x80, count: 12)]
+            as [[UInt8]]
+        {
             #expect(ConfigurationChange(Entry(kind: .configurationChangeV2, data: bytes)) == nil)
         }
     }
