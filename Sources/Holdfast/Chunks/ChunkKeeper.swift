@@ -60,7 +60,7 @@ final class ChunkKeeper: Sendable {
     /// - Throws: `notFound` (no such open upload, or no such ordinal yet), `invalidArgument` (another chunk stands at that ordinal, or
     ///   the bytes are not those of the name), `resourceExhausted` (disk full), `overloaded`, `unavailable`.
     func accept(
-        _ upload: UploadID, ordinal: UInt64, id: ChunkID, bytes: ByteBuffer
+        _ upload: UploadID, ordinal: UInt64, id: ChunkID, bytes: ByteBuffer, deadline: NIODeadline
     ) async throws(HoldfastError) {
         guard bytes.readableBytes <= ChunkLimits.chunkBytesMax else {
             throw HoldfastError(
@@ -68,7 +68,7 @@ final class ChunkKeeper: Sendable {
         }
         try await takeBudget(bytes.readableBytes)
         defer { budget.give(bytes.readableBytes) }
-        let deadline = NIODeadline.now() + ChunkLimits.appliedWait
+        let deadline = min(deadline, .now() + ChunkLimits.appliedWait)
         while true {
             let applied = commands.appliedIndex
             let gate = try await writers.run { () throws(HoldfastError) in

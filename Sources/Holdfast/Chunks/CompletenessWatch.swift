@@ -41,7 +41,7 @@ final class CompletenessWatch: Sendable {
         var firstLacking: UInt64?
         var missingBytes: UInt64 = 0
         var surveyed: UInt64 = 0
-        /// Publishes applied that no survey has looked at.
+        /// Publishes were applied that no survey has looked at.
         var isStale = true
     }
 

@@ -5,19 +5,9 @@ package import ReplicaCore
 package import Storage
 internal import Synchronization
 
-/// How complete a node is, for its status.
-package struct ChunkStatus: Sendable, Hashable {
-    /// The revision through which every published byte is here.
-    package var completeRevision: UInt64
-    /// Every byte of every published version is here, as far as this node has applied.
-    package var isComplete: Bool
-    /// Bytes of published versions that are missing; estimated from the number of chunks, 0 only if none is missing.
-    package var missingBytes: UInt64
-}
-
 /// The chunk plane of a node: everything of a model that does not go through the log.
 ///
-/// `run()` is its background; the frames of clients and peers come in through `accept`, `chunk` and `answer`, the applied
+/// Between `start()` and `stop()` it works in the background; the frames of clients and peers come in through `accept`, `chunk` and `answer`, the applied
 /// groups through `applied`. Every function may be called by any thread or task.
 package final class NodeChunks: Sendable {
     let keeper: ChunkKeeper
@@ -26,13 +16,13 @@ package final class NodeChunks: Sendable {
     private let commands: any CommandPlane
     private let announcer: Announcer
     private let publisher: Publisher
-    private let completeness: CompletenessWatch
+    private let watch: CompletenessWatch
     private let nest = TaskNest()
-    private let revision = Atomic<UInt64>(0)
+    private let background = Mutex<Task<Void, Never>?>(nil)
 
-    /// A chunk plane over the node's store and its neighbours. `revision` is the store's at the start. Ends with `stop()`.
+    /// A chunk plane over the node's store and its neighbours. It must be ended with `stop()`, started or not.
     package init(
-        store: ChunkStore, commands: any CommandPlane, peers: any PeerPlane, revision: UInt64,
+        store: ChunkStore, commands: any CommandPlane, peers: any PeerPlane,
         options: ChunkOptions = ChunkOptions(), logger: Logger
     ) {
         self.commands = commands
@@ -42,32 +32,41 @@ package final class NodeChunks: Sendable {
         announcer = Announcer(commands: commands, peers: peers)
         let collector = ReceiptCollector(commands: commands, peers: peers, keeper: keeper, fetcher: fetcher)
         publisher = Publisher(collector: collector, commands: commands, keeper: keeper)
-        completeness = CompletenessWatch(keeper: keeper, fetcher: fetcher, commands: commands, logger: logger)
+        watch = CompletenessWatch(keeper: keeper, fetcher: fetcher, commands: commands, logger: logger)
         sweeper = Sweeper(keeper: keeper, commands: commands, options: options, logger: logger)
-        self.revision.store(revision, ordering: .releasing)
     }
 
-    /// Relays, completes and sweeps until the task is cancelled.
-    package func run() async {
-        await withTaskGroup(of: Void.self) { group in
-            group.addTask { await self.nest.run() }
-            group.addTask { await self.completeness.run() }
-            group.addTask { await self.sweeper.run() }
+    /// Begins background work: relaying, completing, sweeping. Called once.
+    package func start() {
+        background.withLock { background in
+            precondition(background == nil, "a chunk plane is started once")
+            background = Task {
+                await withTaskGroup(of: Void.self) { group in
+                    group.addTask { await self.nest.run() }
+                    group.addTask { await self.watch.run() }
+                    group.addTask { await self.sweeper.run() }
+                }
+            }
         }
     }
 
-    /// Ends the threads; call it once `run()` has returned. Calls that come later fail with `unavailable`.
-    package func stop() async { await keeper.stop() }
+    /// Ends background work and waits for it, then ends the threads. Calls that come later fail with `unavailable`.
+    package func stop() async {
+        let task = background.withLock { $0 }
+        task?.cancel()
+        await task?.value
+        await keeper.stop()
+    }
 
     // MARK: From the apply thread
 
-    /// Hears of a group whose batch is written. Never blocks.
-    package func applied(_ output: borrowing ApplyOutput) {
-        if let last = output.chain.last { revision.store(last.revision, ordering: .releasing) }
+    /// Hears of a group whose batch is written, before the group shows in `CommandPlane.appliedIndex`: so `completeness` never
+    /// claims a publish that was not looked at. Never blocks.
+    package func applied(_ output: ApplyOutput) {
         for change in output.uploads {
             if case .closed(let upload) = change { keeper.ledgers.withLock { $0.forget(upload) } }
         }
-        if !output.models.isEmpty { completeness.modelsChanged() }
+        if !output.models.isEmpty || output.compacted != nil { watch.modelsChanged() }
     }
 
     // MARK: From frames
@@ -77,19 +76,20 @@ package final class NodeChunks: Sendable {
     /// - Throws: `notFound` (no such open upload, or nothing named at that ordinal), `invalidArgument` (not the chunk named, or bytes
     ///   that are not those of the name), `resourceExhausted` (disk full), `overloaded`, `unavailable`.
     package func accept(
-        upload: UploadID, ordinal: Int, id: ChunkID, bytes: ByteBuffer
+        upload: UploadID, ordinal: UInt64, id: ChunkID, bytes: ByteBuffer,
+        deadline: NIODeadline = .now() + ChunkLimits.fetchWait
     ) async throws(HoldfastError) {
-        guard let place = UInt64(exactly: ordinal), place < ReplicaCore.Limits.uploadChunksMax else {
+        guard ordinal < ReplicaCore.Limits.uploadChunksMax else {
             throw HoldfastError(.invalidArgument, "\(ordinal) is not the ordinal of a chunk")
         }
         announcer.begin()
         do throws(HoldfastError) {
-            try await keeper.accept(upload, ordinal: place, id: id, bytes: bytes)
+            try await keeper.accept(upload, ordinal: ordinal, id: id, bytes: bytes, deadline: deadline)
         } catch {
             announcer.end(upload, ordinal: nil)
             throw error
         }
-        announcer.end(upload, ordinal: place)
+        announcer.end(upload, ordinal: ordinal)
     }
 
     /// Opens a chunk to be sent to a peer or client; its bytes are not checked here but by whoever receives them.
@@ -98,24 +98,26 @@ package final class NodeChunks: Sendable {
     package func chunk(_ id: ChunkID) async throws(HoldfastError) -> OutgoingChunk { try await keeper.open(id) }
 
     /// Answers a chunk message; `announce` and `suspect` are answered `done`, which need not be sent.
-    package func answer(_ request: ChunkRequest) async -> ChunkAnswer {
+    package func answer(
+        _ request: ChunkRequest, deadline: NIODeadline = .now() + ChunkLimits.appliedWait
+    ) async -> ChunkAnswer {
         do throws(HoldfastError) {
             switch request {
             case .have(let upload, let first, let count, let index):
-                try await commands.waitApplied(index, deadline: .now() + ChunkLimits.appliedWait)
+                try await commands.waitApplied(index, deadline: deadline)
                 return .bitmap(
                     try await keeper.readers.run { () throws(HoldfastError) in
                         try self.keeper.have(upload, first: first, count: count)
                     })
             case .receipt(let upload, let index):
-                try await commands.waitApplied(index, deadline: .now() + ChunkLimits.appliedWait)
+                try await commands.waitApplied(index, deadline: deadline)
                 return .receipt(
                     try await keeper.readers.run { () throws(HoldfastError) in try self.keeper.receipt(of: upload) })
             case .announce(let upload, let ranges, let holder):
                 fetcher.announced(upload, ranges, by: holder)
                 return .done
             case .ensure(let upload, let holders, let wait, let index):
-                try await commands.waitApplied(index, deadline: .now() + ChunkLimits.appliedWait)
+                try await commands.waitApplied(index, deadline: deadline)
                 return .receipt(try await fetcher.ensureOpen(upload, from: holders, waitMilliseconds: wait))
             case .locate(let ids): return .bitmap(try await locate(ids))
             case .suspect(let id):
@@ -180,7 +182,7 @@ package final class NodeChunks: Sendable {
     package func verify(_ id: ChunkID) async throws(HoldfastError) -> Bool {
         let before = keeper.counters.figures.quarantinedChunks
         if try await keeper.readers.run({ () throws(HoldfastError) in try self.keeper.verify(id) }) { return true }
-        if keeper.counters.figures.quarantinedChunks != before { completeness.chunkLost() }
+        if keeper.counters.figures.quarantinedChunks != before { watch.chunkLost() }
         let isNamed = try await keeper.readers.run { () throws(HoldfastError) in try self.keeper.isNamed(id) }
         guard isNamed else { return false }
         try await fetcher.fetch(id)
@@ -196,13 +198,11 @@ package final class NodeChunks: Sendable {
         }
     }
 
-    /// How complete the node is.
-    package var status: ChunkStatus {
-        let lacking = completeness.lacking
-        return ChunkStatus(
-            completeRevision: lacking.through ?? revision.load(ordering: .acquiring),
-            isComplete: lacking.through == nil,
-            missingBytes: lacking.missingBytes)
+    /// The revision through which every published byte is here (the highest number of all while nothing applied is missing), and
+    /// the bytes that are missing: estimated from the number of chunks, 0 only if none is known to be missing.
+    package var completeness: (through: UInt64, missingBytes: UInt64) {
+        let lacking = watch.lacking
+        return (lacking.through ?? .max, lacking.missingBytes)
     }
 
     /// What was done since the start.
@@ -212,13 +212,26 @@ package final class NodeChunks: Sendable {
 extension NodeChunks: ChunkSource {
     /// The raw bytes of a chunk, from this disk or else from a peer. Bytes of this disk are not checked here.
     package func readChunk(_ id: ChunkID) async throws(HoldfastError) -> ByteBuffer {
+        try await read(id, deadline: .now() + ChunkLimits.fetchWait)
+    }
+
+    /// The raw bytes of a chunk, from this disk or, until the deadline, from a peer. Bytes of this disk are not checked here.
+    package func read(_ id: ChunkID, deadline: NIODeadline) async throws(HoldfastError) -> ByteBuffer {
         if let bytes = try await keeper.read(id) { return bytes }
-        // Whoever asks named the chunk by a version; if that was retired the peers say so.
-        for _ in 0..<2 {
-            try await fetcher.fetch(id)
+        var pause = RetryPause()
+        while true {
+            do throws(HoldfastError) {
+                try await fetcher.fetch(id)
+            } catch {
+                // A peer may be starting; one that says "retired" is believed where nothing names the chunk here either.
+                let isNamed = try await keeper.readers.run { () throws(HoldfastError) in try self.keeper.isNamed(id) }
+                guard isNamed, error.code != .resourceExhausted, NIODeadline.now() < deadline, !Task.isCancelled else {
+                    throw error
+                }
+                await pause.wait(until: deadline)
+            }
             if let bytes = try await keeper.read(id) { return bytes }
         }
-        throw ChunkFault.missing(id)
     }
 
     /// The path of the chunk's raw file, if it is here. One look at a directory on the calling thread.

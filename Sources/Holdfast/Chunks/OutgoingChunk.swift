@@ -1,5 +1,4 @@
 internal import Glibc
-package import NIOCore
 
 /// A chunk opened to be sent: its file stays readable until the last reference goes, also when the chunk is swept meanwhile.
 package final class OutgoingChunk: Sendable {
@@ -15,17 +14,14 @@ package final class OutgoingChunk: Sendable {
 
     deinit { close(descriptor) }
 
-    /// The whole chunk for sendfile(2). The handle is a duplicate: whoever writes the region closes it (`NIOFileHandle.close()`)
-    /// once the write is done or has failed.
-    package func fileRegion() throws(HoldfastError) -> FileRegion {
+    /// A descriptor of its own for whoever sends the file and closes it (sendfile(2)).
+    package func duplicate() throws(HoldfastError) -> CInt {
         let copy = fcntl(descriptor, F_DUPFD_CLOEXEC, 0)
         guard copy >= 0 else {
             throw HoldfastError(
                 .overloaded,
                 "a chunk cannot be sent: \(String(cString: strerror(errno))); raise the limit of open files")
         }
-        return FileRegion(
-            fileHandle: NIOFileHandle(_deprecatedTakingOwnershipOfDescriptor: copy), readerIndex: 0, endIndex: byteCount
-        )
+        return copy
     }
 }
