@@ -88,9 +88,14 @@ static rocksdb::Options make_options(const hfr_options &given, hfr_store &store)
 
     rocksdb::BlockBasedTableOptions table;
     table.block_cache = store.cache;
-    table.block_size = 8 << 10;
+    table.block_size = 4 << 10;  // A seek of an uncached row costs mostly the decompression of one block.
     table.cache_index_and_filter_blocks = true;  // Else their memory has no bound.
     table.cache_index_and_filter_blocks_with_high_priority = true;
+    // In pieces of their own, so that a large table does not need its whole filter and index in a small cache.
+    table.index_type = rocksdb::BlockBasedTableOptions::kTwoLevelIndexSearch;
+    table.partition_filters = true;
+    table.metadata_block_size = 4 << 10;
+    table.pin_top_level_index_and_filter = true;
     table.pin_l0_filter_and_index_blocks_in_cache = true;
     table.checksum = rocksdb::kXXH3;  // Distributions build CRC32C by table: several times slower.
     table.format_version = 5;
@@ -120,7 +125,9 @@ int hfr_version_linked(void) {
 
 hfr_store *hfr_open(const char *path, const hfr_options *given, hfr_status *status) {
     auto store = std::make_unique<hfr_store>();
-    store->cache = rocksdb::NewLRUCache(given->block_cache_bytes);
+    // Few shards: by default a small cache is cut into parts of 512 KiB, which a table's filter alone may exceed, and
+    // then every seek reads it anew (measured: 90 microseconds instead of 8).
+    store->cache = rocksdb::NewLRUCache(given->block_cache_bytes, 2, false, 0.5);
     store->background = std::make_shared<holdfast_rocks::BackgroundState>();
     store->has_prefixes = given->prefix_filter;
     rocksdb::DB *database = nullptr;
