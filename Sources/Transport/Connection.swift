@@ -109,11 +109,15 @@ package final class Connection: @unchecked Sendable {
         return isAccepted(kind, outbound.append(kind, id, flags, limit: payloadBytesMax, body))
     }
 
-    /// Queues a frame with a payload that exists; as `send` with a closure (on the loop).
+    /// Queues a frame with a payload that exists; as `send` with a closure (on the loop). With `summed` the checksum
+    /// covers only so many bytes: for a chunk behind them, which its SHA-256 name covers.
     @discardableResult
-    package func send(_ kind: UInt8, id: UInt64, flags: FrameFlags = [], payload: ByteBuffer) -> Bool {
+    package func send(
+        _ kind: UInt8, id: UInt64, flags: FrameFlags = [], payload: ByteBuffer, summed: UInt16? = nil
+    ) -> Bool {
         guard admits() else { return false }
-        return isAccepted(kind, outbound.append(kind, id, flags, limit: payloadBytesMax, payload: payload))
+        return isAccepted(
+            kind, outbound.append(kind, id, flags, limit: payloadBytesMax, payload: payload, summed: summed))
     }
 
     /// Queues a frame whose payload is `opening` and then `count` bytes of a file from `offset`, which the kernel sends
@@ -190,10 +194,12 @@ package final class Connection: @unchecked Sendable {
         post { batch in batch.append(kind, id, flags, limit: self.payloadBytesMax, body) }
     }
 
-    /// Queues a frame with a payload that exists, from any thread; as `submit` with a closure.
+    /// Queues a frame with a payload that exists, from any thread; as `submit` with a closure, `summed` as in `send`.
     @discardableResult
-    package func submit(_ kind: UInt8, id: UInt64, flags: FrameFlags = [], payload: ByteBuffer) -> Bool {
-        post { batch in batch.append(kind, id, flags, limit: self.payloadBytesMax, payload: payload) }
+    package func submit(
+        _ kind: UInt8, id: UInt64, flags: FrameFlags = [], payload: ByteBuffer, summed: UInt16? = nil
+    ) -> Bool {
+        post { batch in batch.append(kind, id, flags, limit: self.payloadBytesMax, payload: payload, summed: summed) }
     }
 
     /// Ends the connection after trying to write what is queued; the handler hears of it later, once. From any thread.

@@ -144,7 +144,9 @@ extension ByteBuffer {
         body(&self)
         let payloadBytes = writerIndex - start - FrameHeader.byteCount
         precondition(payloadBytes >= 0 && payloadBytes <= Int(UInt32.max), "a frame's body may only append")
-        let header = FrameHeader(kind: kind, id: id, flags: flags, payloadBytes: UInt32(payloadBytes))
+        // The whole payload is summed here, whatever frame the flags were taken from.
+        let header = FrameHeader(
+            kind: kind, id: id, flags: flags.subtracting(.partlySummed), payloadBytes: UInt32(payloadBytes))
         let offset = start - readerIndex
         withUnsafeMutableReadableBytes { bytes in
             let frame = UnsafeMutableRawBufferPointer(rebasing: bytes[offset...])

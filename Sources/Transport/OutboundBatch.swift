@@ -35,15 +35,23 @@ struct OutboundBatch: Sendable {
         return nil
     }
 
-    /// Appends a frame with a payload that exists; its size if it is over `limit`, and then nothing stays.
+    /// Appends a frame with a payload that exists, of which the checksum covers `summed` bytes if that is given; its
+    /// size if it is over `limit`, and then nothing stays.
     mutating func append(
-        _ kind: UInt8, _ id: UInt64, _ flags: FrameFlags, limit: Int, payload: ByteBuffer
+        _ kind: UInt8, _ id: UInt64, _ flags: FrameFlags, limit: Int, payload: ByteBuffer, summed: UInt16? = nil
     ) -> Int? {
         let payloadBytes = payload.readableBytes
         guard payloadBytes <= limit else { return payloadBytes }
         reserve()
-        let header = FrameHeader(kind: kind, id: id, flags: flags, payloadBytes: UInt32(payloadBytes))
-        payload.withUnsafeReadableBytes { tail.writeFrameHeader(header, summed: $0) }
+        var header = FrameHeader(
+            kind: kind, id: id, flags: flags.subtracting(.partlySummed), payloadBytes: UInt32(payloadBytes))
+        if let summed {
+            header.flags.insert(.partlySummed)
+            header.summedBytes = UInt16(min(Int(summed), payloadBytes))
+        }
+        payload.withUnsafeReadableBytes {
+            tail.writeFrameHeader(header, summed: UnsafeRawBufferPointer(rebasing: $0[..<header.checkedBytes]))
+        }
         if payloadBytes <= TransportLimits.copiedPayloadBytesMax {
             tail.writeImmutableBuffer(payload)
         } else {

@@ -98,13 +98,14 @@ package final class RequestChannel: ConnectionHandler, @unchecked Sendable {
         }
     }
 
-    /// Sends a request with a payload that exists; as `call` with a closure.
+    /// Sends a request with a payload that exists; as `call` with a closure, `summed` as in `Connection.send`.
     @discardableResult
     package func call(
-        _ kind: UInt8, deadline: NIODeadline, payload: ByteBuffer, completion: @escaping Completion
+        _ kind: UInt8, deadline: NIODeadline, payload: ByteBuffer, summed: UInt16? = nil,
+        completion: @escaping Completion
     ) throws(TransportError) -> UInt64 {
         try post(deadline, completion) { batch, id in
-            batch.append(kind, id, [], limit: self.payloadBytesMax, payload: payload)
+            batch.append(kind, id, [], limit: self.payloadBytesMax, payload: payload, summed: summed)
         }
     }
 

@@ -96,6 +96,34 @@ import Testing
         }
     }
 
+    @Test("a chunk may travel under its own name instead of the checksum") func partlySummed() async throws {
+        try await Loops.run { loops in
+            let client = Board(Heard())
+            let listener = try await loops.listen(heard: Board(Heard()), echoes: true)
+            let connection = try await loops.dial(listener.endpoint, .bulk, client)
+            for count in [0, 5, 8_192, 4 << 20] {
+                let payload = ByteBuffer(repeating: 6, count: count)
+                #expect(connection.submit(16, id: UInt64(count), payload: payload, summed: 10))
+                let frame = try #require(await client.wait { $0.frames.last?.payload == payload }.frames.last)
+                #expect(frame.header.payloadBytes == count)
+            }
+            var batch = OutboundBatch()
+            #expect(
+                batch.append(16, 1, [], limit: 100, payload: ByteBuffer(repeating: 6, count: 20), summed: 10) == nil)
+            var encoded = ByteBuffer()
+            batch.drain { encoded.writeImmutableBuffer($0) }
+            encoded.setInteger(UInt8(7), at: 24 + 15)
+            var decoder = FrameDecoder(payloadBytesMax: 100)
+            guard case .frame(let header, _) = decoder.next(&encoded) else {
+                Issue.record("bytes behind the summed ones are not under the checksum")
+                return
+            }
+            #expect(header.flags == .partlySummed)
+            #expect(header.summedBytes == 10)
+            await listener.close()
+        }
+    }
+
     @Test("a frame over the limit is not sent, and the connection lives on") func oversize() async throws {
         try await Loops.run { loops in
             let server = Board(Heard())
@@ -283,9 +311,11 @@ import Testing
                         count: 4 << 20))
                 accepted.send(16, id: 3) { $0.writeString("after") }
                 accepted.flush()
-                #expect(
-                    !accepted.sendFile(
-                        17, id: 4, descriptor: copy, offset: 0, count: TransportLimits.bulkPayloadBytesMax + 1))
+                // More than the file has, and more than a frame takes.
+                let large = dup(copy)
+                #expect(!accepted.sendFile(17, id: 4, descriptor: copy, offset: 10_000, count: (4 << 20) + 1))
+                #expect(ftruncate(large, 8 << 20) == 0)
+                #expect(!accepted.sendFile(17, id: 5, descriptor: large, offset: 0, count: 8 << 20))
             }.get()
             let heard = await client.wait { $0.frames.count == 3 }
             #expect(heard.frames.map(\.header.id) == [1, 2, 3])

@@ -172,6 +172,15 @@ import Testing
         }
     }
 
+    @Test("a frame written whole is summed whole, whatever flags it was given") func wholeSum() {
+        var decoder = FrameDecoder(payloadBytesMax: 16)
+        let frame = Self.frame(16, id: 1, [1, 2, 3], flags: [.partlySummed, .more])
+        #expect(
+            Self.verdicts(&decoder, frame) == [
+                .frame(FrameHeader(kind: 16, id: 1, flags: .more, payloadBytes: 3), ByteBuffer(bytes: [1, 2, 3]))
+            ])
+    }
+
     @Test("unknown flags and a summed length without its flag are refused") func unknownFlags() {
         for (flags, summed) in [(UInt16(4), UInt16(0)), (0x8000, 0), (0, 1), (2, 9)] {
             var buffer = ByteBuffer()

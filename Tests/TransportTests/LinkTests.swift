@@ -77,6 +77,42 @@ import Testing
         }
     }
 
+    /// Drops the first two peers that it gets.
+    private final class Picky: LinkHandler, Sendable {
+        let told = Board(Told())
+        func linkUp(_ link: Link, _ connection: Connection) {
+            if told.value.ups < 2 { connection.close(.local("not the one")) }
+            told.change { $0.ups += 1 }
+        }
+        func linkDown(_ link: Link, _ reason: CloseReason) {
+            #expect(reason == .local("not the one"))
+            told.change { $0.downs += 1 }
+        }
+        func linkFailed(_ link: Link, _ error: TransportError) {}
+        func received(_ link: Link, _ header: FrameHeader, _ payload: ByteBuffer) {
+            told.change { $0.frames += 1 }
+        }
+    }
+
+    @Test("a connection that the owner drops as soon as it is up is told as down and dialled again")
+    func droppedByOwner() async throws {
+        try await Loops.run { loops in
+            let owner = Picky()
+            let listener = try await loops.listen(heard: Board(Heard()), echoes: true)
+            let link = Self.link(loops, listener.endpoint)
+            try await loops.client.submit { link.start(owner) }.get()
+            await owner.told.wait { $0.ups == 3 && $0.downs == 2 }
+            let sent = try await loops.client.submit {
+                defer { link.flush() }
+                return link.send(16, id: 1) { $0.writeString("hello") }
+            }.get()
+            #expect(sent)
+            await owner.told.wait { $0.frames == 1 }
+            try await loops.client.submit { link.close() }.get()
+            await listener.close()
+        }
+    }
+
     @Test("a waiting link dials at once when told, also to a new address") func dialNow() async throws {
         try await Loops.run { loops in
             let owner = Owner()
