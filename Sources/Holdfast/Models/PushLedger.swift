@@ -41,7 +41,7 @@ package final class PushLedger: Sendable {
 
     /// How many chunks have ordinals.
     package var count: Int { state.withLock { $0.chunks.count } }
-    /// Bytes of file chunks that this push sent.
+    /// Bytes of file chunks that this push had to send, each counted once.
     package var newBytes: UInt64 { state.withLock { $0.newBytes } }
 
     /// The chunk of an ordinal.
@@ -71,9 +71,9 @@ package final class PushLedger: Sendable {
     /// The chunk of `ordinal` is at the node; `sent` if this push has sent it.
     package func known(_ ordinal: Int, sent: Bool) {
         state.withLock { state in
-            if sent, case .file(_, _, let bytes) = state.chunks[ordinal].place { state.newBytes += UInt64(bytes) }
             // Keeps (2): a chunk that is sent again after a node was lost has no pending bytes any more.
             guard let bytes = state.pending.removeValue(forKey: ordinal) else { return }
+            if sent, case .file(_, _, let count) = state.chunks[ordinal].place { state.newBytes += UInt64(count) }
             report(bytes, &state)
         }
     }

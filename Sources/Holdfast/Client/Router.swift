@@ -1,0 +1,289 @@
+internal import Logging
+internal import NIOCore
+internal import ReplicaCore
+internal import Synchronization
+internal import Transport
+
+/// Finds the node that can answer a request, and asks again elsewhere while the deadline allows.
+///
+/// A read is repeated freely. A command is repeated only under its session's number, so that it is applied once however often
+/// it arrives; where no answer came in the end, the caller is told `outcomeUnknown`.
+final class Router: Sendable {
+    /// Where a request must go.
+    enum Route: Sendable {
+        /// Any node answers it.
+        case any
+        /// Only the leader answers it.
+        case leader
+        /// One node takes all of an upload's bytes, until it fails.
+        case uploads
+    }
+
+    private struct State {
+        /// The target that answered last.
+        var preferred = 0
+        /// The target that was last known to lead.
+        var leader: Int?
+        /// The target that takes the bytes of uploads.
+        var uploads = 0
+        /// Targets: the configured ones, then those that hints led to.
+        var targets: [any RequestTarget]
+        var session: ClientSession?
+        var sessionOpening: [CheckedContinuation<Result<ClientSession, HoldfastError>, Never>]?
+    }
+
+    /// The longest that one attempt waits before another node is asked.
+    static let attemptMilliseconds: Int64 = 3_000
+    private static let pauseMilliseconds: ClosedRange<Int64> = 10...40
+
+    private let state: Mutex<State>
+    private let makeTarget: @Sendable (Endpoint) -> any RequestTarget
+    let logger: Logger
+
+    /// A router over `targets`, asked in this order; `makeTarget` reaches nodes that hints name.
+    init(
+        _ targets: [any RequestTarget], logger: Logger, makeTarget: @escaping @Sendable (Endpoint) -> any RequestTarget
+    ) {
+        precondition(!targets.isEmpty, "a router needs a target")
+        state = Mutex(State(targets: targets))
+        self.makeTarget = makeTarget
+        self.logger = logger
+    }
+
+    /// Closes every connection.
+    func close() {
+        for target in state.withLock({ $0.targets }) { (target as? RemoteNode)?.close() }
+    }
+
+    // MARK: Requests
+
+    /// Sends a request that may be repeated: a read, or a write that repeats harmlessly.
+    ///
+    /// - Parameter isWrite: whether a missing answer is `outcomeUnknown` rather than a missed deadline.
+    func send(
+        _ kind: FrameKind, _ body: ByteBuffer, to route: Route, deadline: NIODeadline, isWrite: Bool = false,
+        attempt: TimeAmount = .milliseconds(attemptMilliseconds)
+    ) async throws(HoldfastError) -> ByteBuffer {
+        var mayHaveHappened = false
+        var last: HoldfastError?
+        while true {
+            let (target, place) = pick(route)
+            do throws(CallFailure) {
+                let answer = try await target.call(kind, body, deadline: min(deadline, .now() + attempt))
+                answered(place, route)
+                return answer
+            } catch {
+                mayHaveHappened = mayHaveHappened || error.mayHaveHappened
+                last = error.error
+                guard Self.isWorthRepeating(error.error.code) else {
+                    if error.error.code == .sessionExpired, mayHaveHappened {
+                        throw outcomeUnknown(error.error)
+                    }
+                    throw error.error
+                }
+                if failed(place, error.error), .now() < deadline { continue }
+            }
+            guard await pause(until: deadline) else {
+                throw ended(last, isWrite: isWrite, mayHaveHappened: mayHaveHappened)
+            }
+        }
+    }
+
+    /// Proposes a command under this client's session: applied at most once, whatever is lost on the way.
+    func command(_ command: Command, deadline: NIODeadline) async throws(HoldfastError) -> Outcome {
+        var isSecondSession = false
+        while true {
+            let session = try await openSession(deadline: deadline)
+            guard let ticket = session.take() else {
+                throw HoldfastError(.overloaded, "too many commands of this client wait for an answer")
+            }
+            let envelope = Envelope(
+                session: ticket.session, sequence: ticket.sequence, lowestUnanswered: ticket.lowestUnanswered, time: 0,
+                command: command)
+            do throws(HoldfastError) {
+                let answer = try await propose(envelope, deadline: deadline)
+                session.finish(ticket)
+                return answer
+            } catch {
+                session.finish(ticket)
+                guard error.code == .sessionExpired else { throw error }
+                drop(session)
+                guard !isSecondSession else { throw error }
+                isSecondSession = true
+            }
+        }
+    }
+
+    /// Proposes a command that repeats harmlessly, without a session: the node's own.
+    func proposeUnnumbered(_ command: Command, deadline: NIODeadline) async throws(HoldfastError) -> Outcome {
+        try await propose(Envelope(time: 0, command: command), deadline: deadline)
+    }
+
+    private func propose(_ envelope: Envelope, deadline: NIODeadline) async throws(HoldfastError) -> Outcome {
+        var answer = try await send(
+            .command, ByteBuffer(bytes: envelope.encoded()), to: .leader, deadline: deadline, isWrite: true)
+        do throws(DecodeError) {
+            return try Outcome(decoding: answer.readBytes(length: answer.readableBytes) ?? [])
+        } catch {
+            throw HoldfastError(.incompatible, "the node's answer cannot be read: \(error)")
+        }
+    }
+
+    /// Starts a watch at the node that answers; see `RequestTarget.watch`.
+    func watch(
+        _ request: WatchRequest, deadline: NIODeadline,
+        take: @escaping @Sendable (Result<WatchFrame, HoldfastError>) -> Void
+    ) async throws(HoldfastError) -> @Sendable () -> Void {
+        var last: HoldfastError?
+        while true {
+            let (target, place) = pick(.any)
+            do throws(CallFailure) {
+                return try await target.watch(request, deadline: deadline, take: take)
+            } catch {
+                last = error.error
+                guard Self.isWorthRepeating(error.error.code) else { throw error.error }
+                _ = failed(place, error.error)
+            }
+            guard await pause(until: deadline) else {
+                throw ended(last, isWrite: false, mayHaveHappened: false)
+            }
+        }
+    }
+
+    /// Lets the next request go to another node than the one that was asked last.
+    func rotate() {
+        state.withLock { state in state.preferred = (state.preferred + 1) % state.targets.count }
+    }
+
+    // MARK: Sessions
+
+    private func openSession(deadline: NIODeadline) async throws(HoldfastError) -> ClientSession {
+        if let session = state.withLock({ $0.session }) { return session }
+        let result = await withCheckedContinuation { (continuation: SessionContinuation) in
+            let opens = state.withLock { state -> Bool in
+                if let session = state.session {
+                    continuation.resume(returning: .success(session))
+                    return false
+                }
+                defer { state.sessionOpening = (state.sessionOpening ?? []) + [continuation] }
+                return state.sessionOpening == nil
+            }
+            if opens { Task { await self.open(deadline: deadline) } }
+        }
+        return try result.get()
+    }
+
+    private typealias SessionContinuation = CheckedContinuation<Result<ClientSession, HoldfastError>, Never>
+
+    private func open(deadline: NIODeadline) async {
+        let session = ClientSession()
+        var result: Result<ClientSession, HoldfastError>
+        do throws(HoldfastError) {
+            _ = try await propose(Envelope(session: session.id, time: 0, command: .openSession), deadline: deadline)
+            result = .success(session)
+        } catch {
+            // Nothing of the caller's was sent: opening a session that nobody uses changes nothing.
+            let code = error.code == .outcomeUnknown ? .unavailable : error.code
+            result = .failure(HoldfastError(code, "no session could be opened: \(error.message)"))
+        }
+        let made = result
+        let waiting = state.withLock { state -> [SessionContinuation] in
+            if case .success(let session) = made { state.session = session }
+            defer { state.sessionOpening = nil }
+            return state.sessionOpening ?? []
+        }
+        for continuation in waiting { continuation.resume(returning: made) }
+    }
+
+    private func drop(_ session: ClientSession) {
+        state.withLock { state in
+            if state.session === session { state.session = nil }
+        }
+    }
+
+    // MARK: Choosing
+
+    private func pick(_ route: Route) -> (any RequestTarget, Int) {
+        state.withLock { state in
+            let place =
+                switch route {
+                case .any: state.preferred
+                case .leader: state.leader ?? state.preferred
+                case .uploads: state.uploads
+                }
+            return (state.targets[place], place)
+        }
+    }
+
+    private func answered(_ place: Int, _ route: Route) {
+        state.withLock { state in
+            switch route {
+            case .any: state.preferred = place
+            case .leader: state.leader = place
+            case .uploads: state.uploads = place
+            }
+        }
+    }
+
+    /// Learns from a failure; true where it named another node to ask at once.
+    private func failed(_ place: Int, _ error: HoldfastError) -> Bool {
+        let hint = error.code == .notLeader ? error.details["endpoint"].flatMap { Endpoint($0) } : nil
+        return state.withLock { state in
+            if let hint {
+                let name = "\(hint)"
+                if let known = state.targets.firstIndex(where: { $0.name == name }) {
+                    state.leader = known
+                } else {
+                    state.targets.append(makeTarget(hint))
+                    state.leader = state.targets.count - 1
+                }
+                return state.leader != place
+            }
+            if state.leader == place { state.leader = nil }
+            if state.preferred == place { state.preferred = (place + 1) % state.targets.count }
+            if state.uploads == place { state.uploads = (place + 1) % state.targets.count }
+            return false
+        }
+    }
+
+    private static func isWorthRepeating(_ code: HoldfastError.Code) -> Bool {
+        switch code {
+        case .notLeader, .unavailable, .overloaded, .outcomeUnknown, .deadlineExceeded: true
+        default: false
+        }
+    }
+
+    /// Waits a moment with jitter; false when the deadline has passed or the caller was cancelled.
+    private func pause(until deadline: NIODeadline) async -> Bool {
+        let pause = TimeAmount.milliseconds(Int64.random(in: Self.pauseMilliseconds))
+        guard NIODeadline.now() + pause < deadline else { return false }
+        do {
+            try await Task.sleep(nanoseconds: UInt64(pause.nanoseconds))
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    private func ended(_ last: HoldfastError?, isWrite: Bool, mayHaveHappened: Bool) -> HoldfastError {
+        let error = last ?? HoldfastError(.deadlineExceeded, "the deadline passed before a node answered")
+        if isWrite, mayHaveHappened { return outcomeUnknown(error) }
+        switch error.code {
+        case .notLeader:
+            return HoldfastError(.unavailable, "no leader answered in time: \(error.message)", details: error.details)
+        case .outcomeUnknown:
+            return HoldfastError(.unavailable, error.message, details: error.details)
+        case .deadlineExceeded where isWrite:
+            return HoldfastError(.unavailable, error.message, details: error.details)
+        default:
+            return error
+        }
+    }
+
+    private func outcomeUnknown(_ error: HoldfastError) -> HoldfastError {
+        HoldfastError(
+            .outcomeUnknown,
+            "the write was sent and no answer came; it may have been applied, read it back before repeating it "
+                + "(\(error.message))", details: error.details)
+    }
+}

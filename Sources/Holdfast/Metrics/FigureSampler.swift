@@ -1,0 +1,90 @@
+internal import Metrics
+internal import Storage
+internal import Transport
+
+/// Copies figures that the stores and the transport keep for themselves into metrics, when somebody asks for them.
+final class FigureSampler: Sendable {
+    private let factory: any MetricsFactory
+    private let log: LogStore
+    private let rows: RowStore
+    private let state: MemberState
+    private let meter: TransportMeter
+    private let chunks: NodeChunks
+
+    init(
+        factory: any MetricsFactory, log: LogStore, rows: RowStore, state: MemberState, meter: TransportMeter,
+        chunks: NodeChunks
+    ) {
+        self.factory = factory
+        self.log = log
+        self.rows = rows
+        self.state = state
+        self.meter = meter
+        self.chunks = chunks
+    }
+
+    /// Sets every gauge to its value now.
+    func sample() {
+        let now = state.now
+        set("applied_index", now.applied.index)
+        set("commit_index", now.commit)
+        set("revision", now.applied.revision)
+        set("term", now.leadership.term)
+        set("is_leader", now.leadership.role == .leader ? 1 : 0)
+        let (through, missing) = chunks.completeness
+        set("complete_revision", through)
+        set("missing_bytes", missing)
+        sampleLog()
+        sampleRows()
+        sampleTransport()
+    }
+
+    private func sampleLog() {
+        let figures = log.figures
+        set("log_batches", figures.batches)
+        set("log_entries", figures.entries)
+        set("log_written_bytes", figures.writtenBytes)
+        set("log_fsyncs", figures.fsyncs)
+        gauge("log_fsync_seconds_sum", Double(figures.fsyncNanoseconds) / 1e9)
+        gauge("log_fsync_seconds_max", Double(figures.fsyncNanosecondsMax) / 1e9)
+        set("log_segments_recycled", figures.recycledSegments)
+        set("log_pending_bytes", UInt64(log.pendingBytes))
+        set("log_first_index", log.previousIndex + 1)
+        set("log_last_index", log.lastIndex)
+    }
+
+    private func sampleRows() {
+        let numbers = rows.numbers
+        set("rows_buffer_bytes", numbers.bufferBytes)
+        set("rows_table_bytes", numbers.tableBytes)
+        set("rows_cache_bytes", numbers.blockCacheBytes)
+        set("rows_estimated", numbers.rowsEstimated)
+        set("rows_background_errors", numbers.backgroundErrors)
+    }
+
+    private func sampleTransport() {
+        let counters = meter.counters
+        for (purpose, traffic) in [
+            ("consensus", counters.consensus), ("request", counters.request), ("bulk", counters.bulk),
+        ] {
+            let dimensions = [("purpose", purpose)]
+            set("frames_received", traffic.framesIn, dimensions)
+            set("frames_sent", traffic.framesOut, dimensions)
+            set("bytes_received", traffic.bytesIn, dimensions)
+            set("bytes_sent", traffic.bytesOut, dimensions)
+        }
+        set("connections_accepted", counters.accepted)
+        set("connections_refused", counters.refused)
+        set("handshakes_failed", counters.handshakesFailed)
+        set("frames_bad", counters.badFrames)
+        set("sends_overloaded", counters.overloaded)
+    }
+
+    private func set(_ name: String, _ value: UInt64, _ dimensions: [(String, String)] = []) {
+        gauge(name, Double(value), dimensions)
+    }
+
+    private func gauge(_ name: String, _ value: Double, _ dimensions: [(String, String)] = []) {
+        Gauge(label: "holdfast_" + name, dimensions: dimensions, factory: factory).record(value)
+    }
+}

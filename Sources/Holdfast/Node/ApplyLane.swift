@@ -1,0 +1,81 @@
+internal import RaftCore
+internal import ReplicaCore
+internal import Storage
+
+/// What one write of the apply thread made visible.
+struct AppliedGroup: Sendable {
+    var state: AppliedState
+    var output: ApplyOutput
+}
+
+/// The thread that applies committed entries: everything that gathered is one group, one write batch, one hand-off.
+final class ApplyLane: Sendable {
+    private let lane: Lane<[CommittedEntry]>
+
+    /// - Parameters:
+    ///   - onApplied: called on the apply thread after the group is in the rows.
+    ///   - onFault: called on the apply thread, once; nothing is applied after it.
+    init(
+        rows: RowStore, applier: Applier, figures: NodeFigures, onApplied: @escaping @Sendable (AppliedGroup) -> Void,
+        onFault: @escaping @Sendable (HoldfastError) -> Void
+    ) {
+        let worker = ApplyWorker(rows: rows, applier: applier, figures: figures)
+        lane = Lane("hf-apply") { entries in
+            worker.apply(&entries, onApplied: onApplied, onFault: onFault)
+        }
+    }
+
+    /// Queues entries in log order.
+    func submit(_ entries: [CommittedEntry]) { lane.submit(entries) }
+
+    /// Applies what is queued and ends the thread.
+    func stop() { lane.stop() }
+}
+
+/// The apply thread's own state.
+///
+/// `@unchecked Sendable`: touched only by the lane's thread, after it was handed over once.
+private final class ApplyWorker: @unchecked Sendable {
+    private let rows: RowStore
+    private var applier: Applier
+    private var reader: RowSnapshot
+    private var batch = WriteBatch()
+    private let figures: NodeFigures
+    private var hasFailed = false
+
+    init(rows: RowStore, applier: Applier, figures: NodeFigures) {
+        self.rows = rows
+        self.applier = applier
+        self.figures = figures
+        reader = rows.reader()
+    }
+
+    func apply(
+        _ queued: inout [[CommittedEntry]], onApplied: (AppliedGroup) -> Void, onFault: (HoldfastError) -> Void
+    ) {
+        guard !hasFailed else { return }
+        let entries = queued.count == 1 ? queued[0] : Array(queued.joined())
+        var output = ApplyOutput(collectsEvents: false)
+        batch.reset(keepingCapacity: true)
+        reader.refresh()
+        do {
+            try applier.apply(entries, reader: reader, hash: SHA256.self, into: &batch, output: &output)
+            try rows.write(batch)
+        } catch let error as RowError {
+            return fail(error.message, error.isCorruption, onFault)
+        } catch let error as RowStoreError {
+            return fail(error.message, error.cause == .corruption, onFault)
+        } catch {
+            return fail("\(error)", false, onFault)
+        }
+        figures.appliedGroups.increment()
+        figures.appliedEntries.increment(by: entries.count)
+        onApplied(AppliedGroup(state: applier.state, output: output))
+    }
+
+    /// What the rows refused cannot be skipped: the node stops, and the log applies it again after the next start.
+    private func fail(_ message: String, _ isCorruption: Bool, _ onFault: (HoldfastError) -> Void) {
+        hasFailed = true
+        onFault(HoldfastError(isCorruption ? .corrupted : .resourceExhausted, "apply failed: \(message)"))
+    }
+}

@@ -1,0 +1,80 @@
+internal import NIOCore
+internal import ReplicaCore
+internal import Synchronization
+internal import Transport
+
+/// The node in this process, asked without a socket.
+final class LocalTarget: RequestTarget {
+    let name: String
+    private let service: RequestService
+    private let chunks: NodeChunks
+    private let identity: PeerIdentity
+
+    init(name: String, service: RequestService, chunks: NodeChunks, identity: PeerIdentity) {
+        self.name = name
+        self.service = service
+        self.chunks = chunks
+        self.identity = identity
+    }
+
+    func call(
+        _ kind: FrameKind, _ body: ByteBuffer, deadline: NIODeadline
+    ) async throws(CallFailure) -> ByteBuffer {
+        if kind.purpose == .bulk { return try await bulk(kind, body, deadline: deadline) }
+        var payload = ByteBuffer()
+        RequestHead.encode(deadline: deadline, into: &payload)
+        payload.writeImmutableBuffer(body)
+        let request = payload
+        let result = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<ByteBuffer, HoldfastError>, Never>) in
+            let once = Once(continuation)
+            // The replica answers everything but a command that never commits; that one ends here.
+            let late = HoldfastError(.outcomeUnknown, "no quorum committed the command in time")
+            let timer = service.replica.loop.scheduleTask(deadline: deadline) { once.resume(.failure(late)) }
+            service.replica.loop.execute { [service, identity] in
+                service.handle(
+                    kind, request, from: identity,
+                    reply: .local {
+                        timer.cancel()
+                        once.resume($0)
+                    })
+            }
+        }
+        switch result {
+        case .success(let answer): return answer
+        case .failure(let error): throw CallFailure(error: error, mayHaveHappened: error.code == .outcomeUnknown)
+        }
+    }
+
+    func watch(
+        _ request: WatchRequest, deadline: NIODeadline,
+        take: @escaping @Sendable (Result<WatchFrame, HoldfastError>) -> Void
+    ) async throws(CallFailure) -> @Sendable () -> Void {
+        let watches = service.watches
+        let loop = service.replica.loop
+        let kept = Mutex<UInt64?>.Box(nil)
+        loop.execute {
+            do throws(HoldfastError) {
+                let begun = try watches.begin(request, sink: .local(take))
+                kept.mutex.withLock { $0 = begun }
+            } catch {
+                take(.failure(error))
+            }
+        }
+        return {
+            loop.execute {
+                if let begun = kept.mutex.withLock({ $0 }) { watches.stop(begun) }
+            }
+        }
+    }
+
+    private func bulk(
+        _ kind: FrameKind, _ body: ByteBuffer, deadline: NIODeadline
+    ) async throws(CallFailure) -> ByteBuffer {
+        do throws(HoldfastError) {
+            return try await BulkConnection.answer(kind, body, deadline: deadline, chunks)
+        } catch {
+            throw CallFailure(error: error, mayHaveHappened: false)
+        }
+    }
+}

@@ -1,0 +1,381 @@
+internal import CoreMetrics
+internal import Logging
+internal import NIOCore
+internal import NIOPosix
+internal import RaftCore
+internal import ReplicaCore
+internal import Storage
+internal import Synchronization
+internal import Transport
+
+/// A running member (or a local node, which is a member without peers): its stores, threads, connections and their wiring.
+///
+/// The order of starting: stores, replica, chunk plane, log thread, links, listener, clock. Stopping goes the other way, after
+/// leadership was handed over.
+final class Member: Sendable {
+    let stores: MemberStores
+    let router: Router
+    let chunks: NodeChunks
+    let endpoint: String
+    let fault: Fault
+    private let listener: Listener?
+    private let rules: AdmissionRules
+    private let tickMilliseconds: Int
+    private let replica: Replica
+    private let state: MemberState
+    private let peers: Peers
+    private let service: RequestService
+    private let maintenance: LogMaintenance
+    private let figures: FigureSampler
+    private let logger: Logger
+    private let running = Mutex(Running())
+
+    private struct Running {
+        var clocks: [RepeatedTask] = []
+    }
+
+    /// The first failure that a member cannot survive.
+    final class Fault: Sendable {
+        private struct State {
+            var error: HoldfastError?
+            var waiting: [CheckedContinuation<HoldfastError?, Never>] = []
+            var isOver = false
+        }
+
+        private let state = Mutex(State())
+
+        /// Reports a failure; the first one counts.
+        func report(_ error: HoldfastError) {
+            let waiting = state.withLock { state in
+                if state.error == nil { state.error = error }
+                defer { state.waiting = [] }
+                return state.waiting
+            }
+            for continuation in waiting { continuation.resume(returning: error) }
+        }
+
+        /// Ends every wait without a failure.
+        func end() {
+            let waiting = state.withLock { state in
+                state.isOver = true
+                defer { state.waiting = [] }
+                return state.waiting
+            }
+            for continuation in waiting { continuation.resume(returning: nil) }
+        }
+
+        /// Waits for a failure, or nil for the member's orderly end.
+        func wait() async -> HoldfastError? {
+            await withCheckedContinuation { continuation in
+                let (isOver, error) = state.withLock { state -> (Bool, HoldfastError?) in
+                    if state.isOver || state.error != nil { return (true, state.error) }
+                    state.waiting.append(continuation)
+                    return (false, nil)
+                }
+                if isOver { continuation.resume(returning: error) }
+            }
+        }
+    }
+
+    /// Wires everything; nothing but the apply and read threads runs before `start`. `listener` is nil for a local node.
+    init(
+        stores: MemberStores, configuration: NodeConfiguration, loops: ClientLoops, listener: Listener?,
+        registry: MetricsRegistry, factory: any MetricsFactory, settings: TransportSettings, logger: Logger
+    ) {
+        self.stores = stores
+        self.logger = logger
+        self.listener = listener
+        tickMilliseconds = configuration.heartbeatMilliseconds
+        let identity = stores.directory.identity
+        let endpoint = listener?.endpoint ?? Endpoint(host: "local", port: 0)
+        let figures = NodeFigures(factory: factory)
+        let fault = Fault()
+        self.fault = fault
+        let state = MemberState(
+            MemberState.Values(
+                applied: stores.applier.state, members: stores.applier.members, lineage: stores.lineage,
+                startIndex: stores.start.lastIndex))
+        self.state = state
+        self.endpoint = "\(endpoint)"
+
+        let members = Self.endpoints(of: identity, own: endpoint)
+        let rules = AdmissionRules(directory: stores.directory, members: members)
+        self.rules = rules
+        let hello: @Sendable (Purpose, NodeID) -> Hello = { purpose, target in
+            Hello(purpose: purpose, target: target, identity: rules.identity(endpoint: "\(endpoint)"))
+        }
+        let peers = Peers(
+            members: members, self: identity.node, loops: loops, settings: settings, logger: logger,
+            check: { rules.check($0, $1) }, hello: hello)
+        self.peers = peers
+
+        // The apply thread reports to parts that are made after it.
+        let applied = AppliedRelay()
+        let applyLane = ApplyLane(
+            rows: stores.rows, applier: stores.applier, figures: figures, onApplied: { applied.relay($0) },
+            onFault: { fault.report($0) })
+        let readLane = ReadLane(rows: stores.rows)
+        let replies = ReplyQueue(loop: loops.request)
+        let replica = Replica(
+            loop: loops.request, raft: Raft(configuration: Self.raft(identity, configuration), start: stores.start),
+            log: stores.log, applyLane: applyLane, readLane: readLane, replies: replies, peers: peers,
+            figures: figures, logger: logger)
+        self.replica = replica
+        let watches = WatchHub(
+            loop: loops.request, readLane: readLane, replies: replies, figures: figures,
+            revision: stores.applier.state.revision)
+
+        let targetCell = TargetCell()
+        let remotes = peers.nodes.sorted { $0.key < $1.key }.map { $0.value }
+        let router = Router([targetCell] + remotes, logger: logger) { hint in
+            // Hints name members, all of which are known; a stranger is reached as a client reaches it.
+            RemoteNode(hint, loops: loops, settings: settings) { hello($0, 0) }
+        }
+        self.router = router
+        let commands = MemberCommands(
+            identity: identity, state: state, rows: stores.rows, replica: replica, router: router)
+        var options = ChunkOptions()
+        options.uploadIdleMilliseconds = UInt64(max(configuration.uploadIdleMilliseconds, 0))
+        options.sweepMilliseconds = UInt64(max(configuration.sweepMilliseconds, 1))
+        let chunks = NodeChunks(
+            store: stores.chunks, commands: commands, peers: PeerChunks(peers: peers), options: options, logger: logger)
+        self.chunks = chunks
+        self.figures = FigureSampler(
+            factory: factory, log: stores.log, rows: stores.rows, state: state, meter: settings.meter, chunks: chunks)
+        let aside = MemberRequests(
+            identity: identity, endpoint: "\(endpoint)", replica: replica, state: state, peers: peers, chunks: chunks,
+            metricsText: { [figures = self.figures] in
+                figures.sample()
+                return registry.text()
+            })
+        service = RequestService(replica: replica, watches: watches, aside: aside, figures: figures, logger: logger)
+        targetCell.set(
+            LocalTarget(
+                name: "\(endpoint)", service: service, chunks: chunks, identity: rules.identity(endpoint: "\(endpoint)")
+            ))
+        maintenance = LogMaintenance(
+            replica: replica, peers: peers, members: identity.members.map(\.node), rows: stores.rows, logger: logger)
+        applied.set { [state, logger, directory = stores.directory] group in
+            Self.applied(
+                group, state: state, replica: replica, watches: watches, chunks: chunks, directory: directory,
+                fault: fault, logger: logger)
+        }
+        service.onLogFloor = { [maintenance] in maintenance.heardFloor($0) }
+        replica.onLeadership = { [state, logger] leadership in
+            state.update { $0.leadership = leadership }
+            Self.leadershipChanged(leadership, state: state, router: router, logger: logger)
+        }
+    }
+
+    // MARK: Starting and stopping
+
+    /// Starts the log thread, the links and the clock.
+    func start() async throws(HoldfastError) {
+        let replica = self.replica
+        let fault = self.fault
+        let path = stores.directory.layout.root
+        do throws(LogError) {
+            try stores.log.start(
+                onDurable: { sequence in
+                    replica.loop.execute { replica.persisted(through: sequence) }
+                },
+                onFailure: { fault.report(HoldfastError(log: $0, at: path)) })
+        } catch {
+            throw HoldfastError(log: error, at: path)
+        }
+        chunks.start()
+        let interval = TimeAmount.milliseconds(Int64(tickMilliseconds))
+        await run(on: replica.loop) { [self] in
+            let events = PeerEvents(
+                replica: replica, peers: peers, logger: logger,
+                check: { [rules] in rules.check($0, $1) },
+                onRefusal: { [fault, logger] node, code, sentence in
+                    logger.error("refused by a peer", metadata: ["node": "\(node)", "reason": "\(sentence)"])
+                    if code == .otherIncarnation { fault.report(HoldfastError(.incompatible, sentence)) }
+                })
+            peers.start(events)
+            let clock = replica.loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [self] _ in
+                replica.tick(now: .now())
+                state.update { $0.commit = replica.raft.commitIndex }
+            }
+            let care = replica.loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { [self] _ in
+                maintenance.check()
+            }
+            running.withLock { $0.clocks = [clock, care] }
+            if replica.raft.confState.voters == [replica.raft.id] { replica.campaign() }
+        }
+    }
+
+    /// Hands leadership over, answers what can be answered, and closes everything.
+    func stop() async {
+        await handOver()
+        let parts = running.withLock { running in
+            defer { running = Running() }
+            return running
+        }
+        for clock in parts.clocks { clock.cancel() }
+        await listener?.close()
+        let replica = self.replica
+        let stopping = HoldfastError(.unavailable, "the node is stopping")
+        await run(on: replica.loop) { [service, peers] in
+            service.watches.stopAll(stopping)
+            replica.stop(HoldfastError(.outcomeUnknown, "the node stopped before the answer"))
+            peers.stop()
+        }
+        await chunks.stop()
+        router.close()
+        fault.end()
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            LaneThread.start("hf-stop") { [self] in
+                replica.applyLane.stop()
+                replica.readLane.stop()
+                maintenance.stop()
+                stores.log.close()
+                do throws(RowStoreError) {
+                    try stores.rows.flush()
+                } catch {
+                    logger.error("rows could not be flushed at the end", metadata: ["error": "\(error)"])
+                }
+                continuation.resume()
+            }
+        }
+    }
+
+    /// Lets the best follower take over while it is still served; gives up after a while.
+    private func handOver() async {
+        let replica = self.replica
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            replica.loop.execute {
+                guard replica.raft.role == .leader, let successor = replica.successor else {
+                    return continuation.resume()
+                }
+                replica.transferLeadership(to: successor, reply: .local { _ in continuation.resume() })
+            }
+        }
+    }
+
+    private func run(on loop: any EventLoop, _ body: @escaping @Sendable () -> Void) async {
+        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
+            loop.execute {
+                body()
+                continuation.resume()
+            }
+        }
+    }
+
+    // MARK: Wiring
+
+    /// This node's word on a hello (on the control loop).
+    func admit(_ hello: Hello, _ remote: String) -> Admission {
+        if let (code, sentence) = rules.refusal(of: hello) {
+            logger.warning(
+                "connection refused", metadata: ["remote": "\(remote)", "reason": "\(sentence)"])
+            return .refuse(code, sentence)
+        }
+        if hello.identity.role == .member, hello.purpose == .consensus { peers.heard(from: hello.identity.nodeID) }
+        let welcome = Welcome(identity: rules.identity(endpoint: endpoint))
+        if hello.purpose == .bulk {
+            return .accept(welcome) { [chunks] _ in BulkConnection(chunks: chunks) }
+        }
+        return .accept(welcome) { [service] _ in ServerConnection(service: service) }
+    }
+
+    /// A group is in the rows: tell everyone (on the apply thread).
+    private static func applied(
+        _ group: AppliedGroup, state: MemberState, replica: Replica, watches: WatchHub, chunks: NodeChunks,
+        directory: DataDirectory, fault: Fault, logger: Logger
+    ) {
+        let output = group.output
+        state.update { values in
+            if let members = output.members { values.members = members }
+            if let lineage = output.lineage { values.lineage = lineage }
+        }
+        if let lineage = output.lineage {
+            do throws(DirectoryError) {
+                try directory.recordLineage(lineage)
+            } catch {
+                fault.report(HoldfastError(.incompatible, error.message))
+            }
+        }
+        // Completeness hears of a publish before its index shows.
+        chunks.applied(output)
+        state.update { $0.applied = group.state }
+        let index = group.state.index
+        let revision = group.state.revision
+        let outcomes = output.outcomes
+        replica.loop.execute {
+            replica.applied(through: index, outcomes: outcomes)
+            watches.applied(revision)
+        }
+    }
+
+    /// The first leader of a new cluster names its lineage (design: bootstrap).
+    private static func leadershipChanged(
+        _ leadership: Leadership, state: MemberState, router: Router, logger: Logger
+    ) {
+        logger.info(
+            "leadership",
+            metadata: [
+                "role": "\(leadership.role)", "leader": "\(leadership.leader)", "term": "\(leadership.term)",
+            ])
+        guard leadership.role == .leader, state.now.lineage == nil else { return }
+        Task {
+            let lineage = Lineage(UInt64.random(in: 1...(.max)), UInt64.random(in: 0...(.max)))
+            do throws(HoldfastError) {
+                _ = try await router.proposeUnnumbered(.lineage(lineage), deadline: .now() + .seconds(10))
+            } catch {
+                // Another leader's lineage came first, or the next leader proposes one.
+                logger.debug("lineage not set", metadata: ["reason": "\(error)"])
+            }
+        }
+    }
+
+    private static func endpoints(of identity: NodeIdentity, own: Endpoint) -> [NodeID: Endpoint] {
+        var endpoints: [NodeID: Endpoint] = [:]
+        for member in identity.members {
+            endpoints[member.node] = member.node == identity.node ? own : Endpoint(member.endpoint)
+        }
+        return endpoints
+    }
+
+    private static func raft(_ identity: NodeIdentity, _ configuration: NodeConfiguration) -> RaftConfiguration {
+        var raft = RaftConfiguration(id: identity.node)
+        raft.electionTicks = max(2, configuration.electionMilliseconds / configuration.heartbeatMilliseconds)
+        raft.heartbeatTicks = 1
+        raft.seed = UInt64.random(in: 0...(.max))
+        return raft
+    }
+}
+
+/// The local target, which is made after the router that holds it.
+private final class TargetCell: RequestTarget {
+    private let target = Mutex<LocalTarget?>(nil)
+
+    func set(_ target: LocalTarget) { self.target.withLock { $0 = target } }
+
+    private var local: LocalTarget {
+        guard let target = target.withLock({ $0 }) else { preconditionFailure("asked before the node was wired") }
+        return target
+    }
+
+    var name: String { local.name }
+
+    func call(_ kind: FrameKind, _ body: ByteBuffer, deadline: NIODeadline) async throws(CallFailure) -> ByteBuffer {
+        try await local.call(kind, body, deadline: deadline)
+    }
+
+    func watch(
+        _ request: WatchRequest, deadline: NIODeadline,
+        take: @escaping @Sendable (Result<WatchFrame, HoldfastError>) -> Void
+    ) async throws(CallFailure) -> @Sendable () -> Void {
+        try await local.watch(request, deadline: deadline, take: take)
+    }
+}
+
+/// What the apply thread reports to, set before its first entry.
+private final class AppliedRelay: Sendable {
+    private let handler = Mutex<(@Sendable (AppliedGroup) -> Void)?>(nil)
+
+    func set(_ body: @escaping @Sendable (AppliedGroup) -> Void) { handler.withLock { $0 = body } }
+    func relay(_ group: AppliedGroup) { handler.withLock { $0 }?(group) }
+}

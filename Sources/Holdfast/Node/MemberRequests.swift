@@ -1,0 +1,153 @@
+internal import Logging
+internal import NIOCore
+internal import RaftCore
+internal import ReplicaCore
+internal import Storage
+
+/// Requests that are answered off the control loop: chunk messages, publishing, status, metrics.
+final class MemberRequests: AsideRequests {
+    private let identity: NodeIdentity
+    private let endpoint: String
+    private let replica: Replica
+    private let state: MemberState
+    private let peers: Peers
+    private let chunks: NodeChunks
+    private let metricsText: @Sendable () -> String
+
+    /// How long a node waits for another's word about itself.
+    private static let statusPatience = TimeAmount.milliseconds(1_000)
+
+    init(
+        identity: NodeIdentity, endpoint: String, replica: Replica, state: MemberState, peers: Peers,
+        chunks: NodeChunks, metricsText: @escaping @Sendable () -> String
+    ) {
+        self.identity = identity
+        self.endpoint = endpoint
+        self.replica = replica
+        self.state = state
+        self.peers = peers
+        self.chunks = chunks
+        self.metricsText = metricsText
+    }
+
+    func handle(_ kind: FrameKind, _ body: ByteBuffer, deadline: NIODeadline, reply: Reply) {
+        Task {
+            do throws(HoldfastError) {
+                replica.replies.post(reply, .success(try await self.answer(kind, body, deadline: deadline)))
+            } catch {
+                replica.replies.post(reply, .failure(error))
+            }
+        }
+    }
+
+    private func answer(
+        _ kind: FrameKind, _ body: ByteBuffer, deadline: NIODeadline
+    ) async throws(HoldfastError) -> ByteBuffer {
+        switch kind {
+        case .publish: try await publish(body, deadline: deadline)
+        case .chunkMessage: try await chunkMessage(body, deadline: deadline)
+        case .nodeStatus: .written { self.nodeStatus.encode(into: &$0) }
+        case .clusterStatus: await clusterStatus()
+        case .metrics: ByteBuffer(string: metricsText())
+        default: throw HoldfastError(.incompatible, "request kind \(kind) is unknown to this node")
+        }
+    }
+
+    private func publish(_ body: ByteBuffer, deadline: NIODeadline) async throws(HoldfastError) -> ByteBuffer {
+        let request = try Store.decode(body) { reader throws(DecodeError) in
+            try PublishRequest.decode(from: &reader)
+        }
+        let published = try await chunks.publish(
+            request.upload, name: request.name, version: request.version, root: request.root, totals: request.totals,
+            deadline: deadline)
+        return .written { published.encode(into: &$0) }
+    }
+
+    private func chunkMessage(_ body: ByteBuffer, deadline: NIODeadline) async throws(HoldfastError) -> ByteBuffer {
+        var rest = body
+        let request: ChunkRequest
+        do throws(DecodeError) {
+            request = try ChunkRequest(decoding: rest.readBytes(length: rest.readableBytes) ?? [])
+        } catch {
+            throw HoldfastError(error, "chunk message")
+        }
+        if case .have(_, _, _, appliedAtLeast: 0) = request {
+            // A client cannot say which index its upload has: this node reads on from what the leader has committed now.
+            try await replica.barrier(deadline: deadline)
+        }
+        let answer = await chunks.answer(request, deadline: deadline)
+        return ByteBuffer(bytes: answer.encoded())
+    }
+
+    // MARK: Status
+
+    /// What this node says of itself.
+    private var nodeStatus: ClusterStatus.Node {
+        let now = state.now
+        let (through, missing) = chunks.completeness
+        return ClusterStatus.Node(
+            id: identity.node, endpoint: endpoint, role: Self.role(now, identity.node), applied: now.applied.index,
+            commit: now.commit, revision: now.applied.revision, completeRevision: min(through, now.applied.revision),
+            complete: missing == 0 && through >= now.applied.revision, missingBytes: missing,
+            feedHash: now.applied.feedHash.hex)
+    }
+
+    private func clusterStatus() async -> ByteBuffer {
+        let own = nodeStatus
+        let deadline = NIODeadline.now() + Self.statusPatience
+        var nodes = await withTaskGroup(of: ClusterStatus.Node.self) { group in
+            for member in identity.members where member.node != identity.node {
+                group.addTask { await self.status(of: member, deadline: deadline) }
+            }
+            var nodes = [own]
+            for await node in group { nodes.append(node) }
+            return nodes
+        }
+        nodes.sort { $0.id < $1.id }
+        let now = state.now
+        let status = ClusterStatus(
+            cluster: identity.cluster, lineage: lineage, term: now.leadership.term,
+            leader: now.leadership.leader == noNode ? nil : now.leadership.leader,
+            revision: nodes.map(\.revision).max() ?? 0, nodes: nodes)
+        return .written { status.encode(into: &$0) }
+    }
+
+    private var lineage: String { state.now.lineage?.hex ?? "" }
+
+    private func status(of member: NodeIdentity.Member, deadline: NIODeadline) async -> ClusterStatus.Node {
+        let silent = ClusterStatus.Node(id: member.node, endpoint: member.endpoint, role: .unreachable)
+        guard let node = peers.nodes[member.node] else { return silent }
+        do {
+            let answer = try await node.call(.nodeStatus, ByteBuffer(), deadline: deadline)
+            return try Store.decode(answer) { reader throws(DecodeError) in
+                try ClusterStatus.Node.decode(from: &reader)
+            }
+        } catch {
+            return silent
+        }
+    }
+
+    private static func role(_ now: MemberState.Values, _ node: UInt64) -> ClusterStatus.Node.Role {
+        switch now.leadership.role {
+        case .leader: .leader
+        case .candidate, .preCandidate: .candidate
+        case .follower: now.members.learners.contains(node) ? .learner : .follower
+        }
+    }
+}
+
+extension Replica {
+    /// Returns when everything that was committed before the call is applied here (thesis §6.4).
+    func barrier(deadline: NIODeadline) async throws(HoldfastError) {
+        let result = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<ByteBuffer, HoldfastError>, Never>) in
+            loop.execute {
+                let job = ReadJob(reply: .local { continuation.resume(returning: $0) }, deadline: deadline) { _ in
+                    ByteBuffer()
+                }
+                self.read(job, consistency: .linearizable)
+            }
+        }
+        _ = try result.get()
+    }
+}

@@ -1,0 +1,90 @@
+internal import NIOCore
+internal import RaftCore
+internal import ReplicaCore
+internal import Storage
+internal import Synchronization
+
+/// What other threads may know of a member: published by the control loop and the apply thread.
+final class MemberState: Sendable {
+    struct Values: Sendable {
+        var applied: AppliedState
+        var members: Members
+        var lineage: Lineage?
+        var leadership = Leadership(role: .follower, leader: noNode, term: 0)
+        var commit: LogIndex = 0
+        /// The end of the log at the start: nothing is swept before it is applied.
+        var startIndex: LogIndex
+    }
+
+    private let values: Mutex<Values>
+
+    init(_ values: Values) { self.values = Mutex(values) }
+
+    var now: Values { values.withLock { $0 } }
+
+    func update(_ body: (inout Values) -> Void) { values.withLock { body(&$0) } }
+}
+
+/// The command plane as the chunk plane beside it sees it.
+final class MemberCommands: CommandPlane {
+    let node: NodeID
+    let incarnation: Incarnation
+    private let state: MemberState
+    private let rows: RowStore
+    private let replica: Replica
+    private let router: Router
+
+    init(identity: NodeIdentity, state: MemberState, rows: RowStore, replica: Replica, router: Router) {
+        node = identity.node
+        incarnation = identity.incarnation
+        self.state = state
+        self.rows = rows
+        self.replica = replica
+        self.router = router
+    }
+
+    var appliedIndex: LogIndex { state.now.applied.index }
+    var isCaughtUpWithStart: Bool {
+        let now = state.now
+        return now.applied.index >= now.startIndex
+    }
+    var leader: NodeID? {
+        let leader = state.now.leadership.leader
+        return leader == noNode ? nil : leader
+    }
+    var members: Members { state.now.members }
+
+    func withRows<R: Sendable>(_ body: (borrowing any RowReader) throws -> R) throws -> R { try body(rows) }
+
+    func waitApplied(_ index: LogIndex, deadline: NIODeadline) async throws(HoldfastError) {
+        if appliedIndex >= index { return }
+        let replica = self.replica
+        let isDone = await withCheckedContinuation { (continuation: CheckedContinuation<Bool, Never>) in
+            let once = Once(continuation)
+            replica.loop.execute { replica.whenApplied(index) { once.resume(true) } }
+            replica.loop.scheduleTask(deadline: deadline) { once.resume(false) }
+        }
+        guard isDone, appliedIndex >= index else {
+            throw HoldfastError(.unavailable, "node \(node) has not applied index \(index) in time")
+        }
+    }
+
+    func propose(_ command: Command, deadline: NIODeadline) async throws(HoldfastError) -> Outcome {
+        try await router.proposeUnnumbered(command, deadline: deadline)
+    }
+}
+
+/// A continuation that the first of several callers resumes.
+final class Once<Value: Sendable>: Sendable {
+    private let continuation: Mutex<CheckedContinuation<Value, Never>?>
+
+    init(_ continuation: CheckedContinuation<Value, Never>) { self.continuation = Mutex(continuation) }
+
+    func resume(_ value: Value) {
+        let taken = continuation.withLock { continuation in
+            defer { continuation = nil }
+            return continuation
+        }
+        taken?.resume(returning: value)
+    }
+}

@@ -1,0 +1,162 @@
+internal import Logging
+internal import NIOPosix
+internal import RaftCore
+internal import ReplicaCore
+internal import Storage
+
+/// The stores of a data directory, opened and brought to one point.
+struct MemberStores: Sendable {
+    let directory: DataDirectory
+    let log: LogStore
+    let rows: RowStore
+    let chunks: ChunkStore
+    let applier: Applier
+    let lineage: Lineage?
+    let start: RaftStart
+
+    /// Opens everything; blocks on the disk, so not on a thread of the cooperative pool.
+    static func open(
+        at path: String, configuration: NodeConfiguration, logger: Logger
+    ) throws(HoldfastError) -> MemberStores {
+        do {
+            return try open(path, configuration, logger)
+        } catch {
+            throw HoldfastError(opening: error, at: path)
+        }
+    }
+
+    /// Formats `directory` for the first members of a cluster; returns the bootstrap ID.
+    static func format(_ directory: String, _ request: FormatRequest) throws(HoldfastError) -> String {
+        do {
+            let identity = try DataDirectory.format(at: directory, request) { layout, identity throws(DirectoryError) in
+                do throws(LogError) {
+                    try LogStore.format(directory: layout.log, identity: identity.incarnation.low)
+                } catch {
+                    throw DirectoryError(.inputOutput, "the log of \(layout.root) could not be made: \(error)")
+                }
+            }
+            return identity.bootstrap.hex
+        } catch {
+            throw HoldfastError(opening: error, at: directory)
+        }
+    }
+
+    private static func open(
+        _ path: String, _ configuration: NodeConfiguration, _ logger: Logger
+    ) throws -> MemberStores {
+        let directory = try DataDirectory.open(at: path)
+        var rowOptions = RowStoreOptions()
+        rowOptions.blockCacheBytes = configuration.rowCacheBytes
+        rowOptions.createsIfMissing = false
+        let rows = try RowStore(path: directory.layout.rows, options: rowOptions)
+        var logOptions = LogOptions()
+        logOptions.segmentBytes = configuration.logSegmentBytes
+        let (log, recovered) = try LogStore.open(directory: directory.layout.log, options: logOptions)
+        if recovered.tornBytes > 0 {
+            logger.notice(
+                "the end of the log was torn by a crash and cut off", metadata: ["bytes": "\(recovered.tornBytes)"])
+        }
+        let first = Members(voters: directory.identity.members.map(\.node))
+        var state = try AppliedState(loading: rows)
+        if state.index == 0, recovered.previousIndex == 0 {
+            var batch = WriteBatch()
+            Applier.format(members: first, into: &batch)
+            try rows.write(batch)
+            state = try AppliedState(loading: rows)
+        }
+        let applier = try Applier(loading: rows)
+        guard state.index >= recovered.previousIndex else {
+            throw HoldfastError(
+                .corrupted,
+                "the rows of \(path) end at log index \(state.index), but the log begins after "
+                    + "\(recovered.previousIndex): rows were lost; rebuild this node from its peers")
+        }
+        let chunks = try ChunkStore(path: directory.layout.chunks, quarantine: directory.layout.quarantine)
+        return MemberStores(
+            directory: directory, log: log, rows: rows, chunks: chunks, applier: applier, lineage: applier.lineage,
+            start: try start(recovered, state, applier.members, log))
+    }
+
+    /// What consensus starts from: commit is the larger of the hard state's and the rows' applied index, and a log that ends
+    /// below the applied index (a crash within an install) restarts there.
+    private static func start(
+        _ recovered: RecoveredLog, _ state: AppliedState, _ members: Members, _ log: LogStore
+    ) throws(LogError) -> RaftStart {
+        var start = RaftStart()
+        start.hardState = recovered.hardState
+        start.hardState.commit = max(recovered.hardState.commit, state.index)
+        start.configuration = members.confState
+        start.applied = state.index
+        if recovered.lastIndex < state.index {
+            start.compacted = EntryID(term: state.term, index: state.index)
+            start.lastIndex = state.index
+            log.submit(.reset(sequence: 0, index: state.index, term: state.term))
+            return start
+        }
+        start.compacted = EntryID(term: recovered.previousTerm, index: recovered.previousIndex)
+        start.terms = recovered.terms.map { RaftCore.TermRun(first: $0.first, term: $0.term) }
+        start.lastIndex = recovered.lastIndex
+        var next = state.index + 1
+        while next <= recovered.lastIndex {
+            let entries = try log.read(from: next, to: recovered.lastIndex, bytesMax: 16 << 20)
+            start.tail.append(contentsOf: entries)
+            next += UInt64(entries.count)
+        }
+        return start
+    }
+}
+
+extension HoldfastError {
+    /// A store that could not be opened, in a sentence that says what to do.
+    init(opening error: any Error, at path: String) {
+        switch error {
+        case let error as HoldfastError:
+            self = error
+        case let error as DirectoryError:
+            self.init(error.cause.code, error.message)
+        case let error as RowStoreError:
+            self.init(error.cause == .corruption ? .corrupted : .unavailable, error.message)
+        case let error as RowError:
+            self.init(error)
+        case let error as LogError:
+            self.init(log: error, at: path)
+        default:
+            self.init(.unavailable, "the data directory \(path) could not be opened: \(error)")
+        }
+    }
+
+    /// A failure of the log.
+    init(log error: LogError, at path: String) {
+        switch error {
+        case .corrupted(let index, let detail):
+            self.init(
+                .corrupted,
+                "the log of \(path) is damaged at index \(index) (\(detail)): the entry was acknowledged or may have been, "
+                    + "so it is not cut off; rebuild this node from its peers", details: ["index": "\(index)"])
+        case .hardStateLost(let detail):
+            self.init(
+                .corrupted,
+                "both copies of term and vote in \(path) are damaged (\(detail)): this node may not vote; rebuild it "
+                    + "from its peers under a new ID")
+        case .noSpace(let detail):
+            self.init(.resourceExhausted, "no space for the log of \(path): \(detail); free space and restart the node")
+        default:
+            self.init(.unavailable, "the log of \(path) failed: \(error); check the disk and restart the node")
+        }
+    }
+}
+
+extension DirectoryError.Cause {
+    fileprivate var code: HoldfastError.Code {
+        switch self {
+        case .notFormatted: .notFound
+        case .alreadyFormatted, .notEmpty, .halfFormatted: .alreadyExists
+        case .foreign, .version, .lineageDiffers: .incompatible
+        case .locked: .unavailable
+        case .corrupted: .corrupted
+        case .invalidArgument: .invalidArgument
+        case .noSpace: .resourceExhausted
+        case .inputOutput: .unavailable
+        }
+    }
+}

@@ -1,0 +1,64 @@
+internal import NIOCore
+internal import RaftCore
+
+extension Replica {
+    /// A peer cannot be reached. `isGone`: its address refuses connections, so its process has ended (design: a refused
+    /// reconnect to the leader's address counts as forget-leader).
+    func peerLost(_ node: NodeID, isGone: Bool) {
+        step(.unreachable(node))
+        if isGone, raft.leader == node, raft.role != .leader { step(.forgetLeader) }
+        turn()
+    }
+
+    /// Hands leadership to `node`; answered once it leads, or with a failure after two election timeouts.
+    func transferLeadership(to node: NodeID, reply: Reply) {
+        guard raft.role == .leader else { return reply.fail(notLeader()) }
+        guard raft.confState.voters.contains(node) else {
+            return reply.fail(HoldfastError(.invalidArgument, "node \(node) is not a voter of this cluster"))
+        }
+        guard node != raft.id else { return reply.succeed { _ in } }
+        var refusal: HoldfastError?
+        step(.transferLeadership(to: node)) { effect in
+            if case .dropped(let reason) = effect { refusal = error(reason) }
+        }
+        if let refusal { return reply.fail(refusal) }
+        transfer = LeadershipTransfer(target: node, deadline: .now() + .seconds(2), reply: reply)
+        turn()
+    }
+
+    /// Answers a transfer that has succeeded, or whose time is over.
+    func settleTransfer(now: NIODeadline) {
+        guard let waiting = transfer else { return }
+        if raft.leader == waiting.target {
+            transfer = nil
+            waiting.reply.succeed { _ in }
+        } else if now >= waiting.deadline {
+            transfer = nil
+            waiting.reply.fail(
+                HoldfastError(
+                    .unavailable, "node \(waiting.target) did not take over in time; is it running and caught up?"))
+        }
+    }
+
+    /// The voter that would take over best: connected, and with the longest log.
+    var successor: NodeID? {
+        raft.followers
+            .filter { $0.id != raft.id && raft.confState.voters.contains($0.id) && peers.isConnected($0.id) }
+            .max { $0.match < $1.match }?.id
+    }
+}
+
+/// A transfer of leadership that somebody waits for.
+struct LeadershipTransfer {
+    var target: NodeID
+    var deadline: NIODeadline
+    var reply: Reply
+}
+
+extension Replica {
+    /// Campaigns at once: a node without peers need not wait for an election timeout.
+    func campaign() {
+        step(.campaign)
+        turn()
+    }
+}

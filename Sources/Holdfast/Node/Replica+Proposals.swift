@@ -1,0 +1,110 @@
+internal import NIOCore
+internal import RaftCore
+internal import ReplicaCore
+
+extension Replica {
+    /// Bytes of envelopes packed in one log entry.
+    static let entryBytesMax = 256 << 10
+
+    /// Takes a command into this turn; the reply is answered when it is applied, or at once where this node does not lead.
+    func propose(_ envelope: [UInt8], reply: Reply) {
+        guard !isStopped else { return reply.fail(HoldfastError(.unavailable, "the node is stopping")) }
+        guard raft.role == .leader else { return reply.fail(notLeader()) }
+        gathered.append((envelope, reply))
+        turn()
+    }
+
+    /// Packs the turn's commands into entries and proposes them. Keeps (2).
+    func proposeGathered() {
+        guard !gathered.isEmpty, mayPropose else { return }
+        let commands = gathered
+        gathered.removeAll(keepingCapacity: true)
+        var payloads: [[UInt8]] = []
+        var replies: [[Reply]] = []
+        for (envelope, reply) in commands {
+            if let last = payloads.last, last.count + envelope.count + 4 <= Self.entryBytesMax {
+                EntryPayload.append(encoded: envelope[...], to: &payloads[payloads.count - 1])
+                replies[replies.count - 1].append(reply)
+            } else {
+                var payload: [UInt8] = []
+                EntryPayload.append(encoded: envelope[...], to: &payload)
+                payloads.append(payload)
+                replies.append([reply])
+            }
+        }
+        figures.proposals.increment(by: commands.count)
+        step(.propose(payloads)) { effect in
+            switch effect {
+            case .proposed(let first, _, let count):
+                for place in 0..<count { proposals[first + UInt64(place)] = replies[place] }
+            case .dropped(let refusal):
+                let error = self.error(refusal)
+                for reply in replies.joined() { reply.fail(error) }
+            default:
+                break
+            }
+        }
+    }
+
+    /// Answers the proposals of this node among `outcomes`.
+    func answer(_ outcomes: [CommandOutcome]) {
+        guard !proposals.isEmpty else { return }
+        var index: LogIndex = 0
+        var replies: [Reply]?
+        for outcome in outcomes {
+            if outcome.index != index {
+                index = outcome.index
+                replies = proposals.removeValue(forKey: index)
+            }
+            guard let replies, Int(outcome.ordinal) < replies.count else { continue }
+            let reply = replies[Int(outcome.ordinal)]
+            if case .refused(let refusal) = outcome.outcome {
+                reply.fail(HoldfastError(refusal))
+            } else {
+                reply.succeed { $0.writeBytes(outcome.outcome.encoded()) }
+            }
+        }
+    }
+
+    func failProposals(_ error: HoldfastError) {
+        for (_, replies) in proposals { for reply in replies { reply.fail(error) } }
+        proposals.removeAll()
+        let refused = notLeader()
+        for (_, reply) in gathered { reply.fail(refused) }
+        gathered.removeAll()
+    }
+
+    /// The refusal that names the leader where it is known.
+    func notLeader() -> HoldfastError {
+        var details: [String: String] = [:]
+        if raft.leader != noNode, raft.leader != raft.id {
+            details["leader"] = String(raft.leader)
+            if let endpoint = peers.endpoint(of: raft.leader) { details["endpoint"] = endpoint }
+        }
+        let hint = details["leader"].map { "node \($0) does" } ?? "no leader is known yet"
+        return HoldfastError(.notLeader, "node \(raft.id) does not lead; \(hint)", details: details)
+    }
+
+    /// A refusal of consensus in the words of the public interface; nothing of the request has happened.
+    func error(_ refusal: RaftCore.Refusal) -> HoldfastError {
+        switch refusal {
+        case .noLeader, .notLeader, .notMember:
+            notLeader()
+        case .transferring(let node):
+            HoldfastError(
+                .notLeader, "leadership is being handed to node \(node)",
+                details: ["leader": String(node)].merging(
+                    peers.endpoint(of: node).map { ["endpoint": $0] } ?? [:], uniquingKeysWith: { first, _ in first }))
+        case .uncommittedQuota:
+            HoldfastError(.overloaded, "too many bytes wait to be committed; try again later")
+        case .readQuota:
+            HoldfastError(.overloaded, "too many reads wait; try again later")
+        case .configurationPending(let index):
+            HoldfastError(.preconditionFailed, "a configuration change at index \(index) is still under way")
+        case .mustLeaveJoint, .notJoint, .invalidConfiguration:
+            HoldfastError(.invalidArgument, "the change does not fit the configuration: \(refusal)")
+        case .unknownPeer(let node):
+            HoldfastError(.invalidArgument, "node \(node) is no member")
+        }
+    }
+}

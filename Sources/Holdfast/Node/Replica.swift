@@ -1,0 +1,289 @@
+internal import Logging
+internal import NIOCore
+internal import RaftCore
+internal import ReplicaCore
+internal import Storage
+
+/// One member's replica: the Raft value and everything that its effects move, on the control loop.
+///
+/// A turn is everything that arrived since the last one: frames of all sockets that were readable together, ticks, word from
+/// other threads. Its end proposes what was gathered, starts a read round, collects the effects and hands each to whoever
+/// carries it out:
+///
+/// ```
+///  frames, ticks ──▶ step ──▶ Raft ──collect──▶ persist ─▶ log thread ──durable──▶ step(.persisted), responses leave
+///  durable, applied ─▲                     ├──▶ send ────▶ links to the peers
+///                                          ├──▶ apply ───▶ apply thread ──▶ outcomes: replies leave, step(.applied)
+///                                          └──▶ readReady ▶ read thread once applied ──▶ replies leave
+/// ```
+///
+/// Invariants:
+/// 1. Everything here happens on `loop`.
+/// 2. A reply in `proposals` is answered once: by its outcome, or with `outcomeUnknown` when this node stops leading.
+/// 3. Responses inside a persist operation leave only after the log thread reported its sequence durable.
+/// 4. At most one read round is on its way; reads that come meanwhile share the next one.
+///
+/// `@unchecked Sendable`: by (1); the entry points for other threads only `execute` on the loop.
+final class Replica: @unchecked Sendable {
+    let loop: any EventLoop
+    let log: LogStore
+    let logger: Logger
+    let figures: NodeFigures
+    let replies: ReplyQueue
+    let peers: any ConsensusPeers
+    /// Told of every change of role, leader and term.
+    var onLeadership: (Leadership) -> Void = { _ in }
+    /// Told once when this node cannot go on.
+    var onFault: (HoldfastError) -> Void = { _ in }
+
+    var raft: Raft
+    private var effects: [Effect] = []
+    private var persists: [(sequence: UInt64, responses: [Message])] = []
+    private var isTurnDue = false
+    private(set) var isStopped = false
+
+    /// Commands of this turn, and those on their way through the log.
+    var gathered: [(envelope: [UInt8], reply: Reply)] = []
+    var proposals: [LogIndex: [Reply]] = [:]
+    var reads = ReadRound()
+    var transfer: LeadershipTransfer?
+
+    private(set) var applyLane: ApplyLane
+    private(set) var readLane: ReadLane
+    /// Applied by the apply thread, and visible in rows.
+    private(set) var appliedIndex: LogIndex
+    private var appliedWaiters: [(index: LogIndex, resume: @Sendable () -> Void)] = []
+
+    init(
+        loop: any EventLoop, raft: consuming Raft, log: LogStore, applyLane: ApplyLane, readLane: ReadLane,
+        replies: ReplyQueue, peers: any ConsensusPeers, figures: NodeFigures, logger: Logger
+    ) {
+        self.loop = loop
+        appliedIndex = raft.appliedIndex
+        self.raft = raft
+        self.log = log
+        self.applyLane = applyLane
+        self.readLane = readLane
+        self.replies = replies
+        self.peers = peers
+        self.figures = figures
+        self.logger = logger
+    }
+
+    // MARK: Turns
+
+    /// Takes one event; its immediate answers go to `answer`, the rest waits for the end of the turn.
+    func step(_ event: Event, answer: (Effect) -> Void = { _ in }) {
+        guard !isStopped else { return }
+        let before = effects.count
+        raft.step(event, into: &effects)
+        while effects.count > before {
+            let effect = effects.remove(at: before)
+            switch effect {
+            case .proposed, .dropped, .configured: answer(effect)
+            default: perform(effect)
+            }
+        }
+    }
+
+    /// Asks for the end of the turn: once all sockets that are readable now have been read, so that their frames share it.
+    func turn() {
+        guard !isTurnDue else { return }
+        isTurnDue = true
+        loop.execute { self.endTurn() }
+    }
+
+    /// Ends the turn: proposes, reads, collects and carries out.
+    private func endTurn() {
+        isTurnDue = false
+        guard !isStopped else { return replies.flush() }
+        proposeGathered()
+        startReadRound()
+        step(.collect)
+        peers.flush()
+        replies.flush()
+    }
+
+    /// Whether more commands may go into the log now. While several writes are under way, commands wait for the next:
+    /// a larger batch costs followers, log and apply less than many small ones.
+    var mayPropose: Bool { persists.count < 3 }
+
+    /// One tick of the clock: a heartbeat interval.
+    func tick(now: NIODeadline) {
+        step(.tick)
+        expireReads(now: now)
+        settleTransfer(now: now)
+        turn()
+    }
+
+    /// A message of a peer.
+    func receive(_ message: Message) {
+        step(.receive(message))
+        turn()
+    }
+
+    private func perform(_ effect: Effect) {
+        switch effect {
+        case .persist(let operation):
+            persists.append((operation.sequence, operation.responses))
+            precondition(operation.snapshot == nil, "a snapshot was accepted that nobody could have sent")
+            log.submit(
+                .persist(
+                    sequence: operation.sequence, hardState: operation.hardState, entries: operation.entries))
+        case .send(let message):
+            send(message)
+        case .apply(let entries):
+            apply(entries)
+        case .readReady(let index, let context):
+            readReady(index: index, context: context)
+        case .leadership(let leadership):
+            leadershipChanged(leadership)
+        case .readLog(let node, let first, let bytesMax):
+            readLog(for: node, first: first, bytesMax: bytesMax)
+        case .snapshotNeeded(let node, let index):
+            // Compaction stops at the slowest member, so that nobody falls behind the log's start.
+            logger.error(
+                "a follower is behind the start of the log", metadata: ["node": "\(node)", "index": "\(index)"])
+        case .proposed, .dropped, .configured:
+            break
+        }
+    }
+
+    private func send(_ message: Message) {
+        if !peers.send(message) { step(.unreachable(message.to)) }
+    }
+
+    // MARK: From other threads
+
+    /// The log made everything through `sequence` durable. Keeps (3).
+    func persisted(through sequence: UInt64) {
+        guard !isStopped else { return }
+        var ready: [Message] = []
+        while let first = persists.first, first.sequence <= sequence {
+            ready.append(contentsOf: first.responses)
+            persists.removeFirst()
+        }
+        for message in ready {
+            if message.to == raft.id { step(.receive(message)) } else { send(message) }
+        }
+        step(.persisted(through: sequence))
+        turn()
+    }
+
+    /// The apply thread wrote a group of entries through `index`.
+    func applied(through index: LogIndex, outcomes: [CommandOutcome]) {
+        guard !isStopped else { return }
+        appliedIndex = index
+        answer(outcomes)
+        step(.applied(through: index))
+        releaseReads()
+        var left: [(index: LogIndex, resume: @Sendable () -> Void)] = []
+        for waiter in appliedWaiters {
+            if waiter.index <= index { waiter.resume() } else { left.append(waiter) }
+        }
+        appliedWaiters = left
+        turn()
+    }
+
+    /// Calls `resume` once rows are applied through `index`.
+    func whenApplied(_ index: LogIndex, resume: @escaping @Sendable () -> Void) {
+        if appliedIndex >= index { resume() } else { appliedWaiters.append((index, resume)) }
+    }
+
+    /// Stops taking events; replies that wait are told that their outcome is unknown.
+    func stop(_ error: HoldfastError) {
+        guard !isStopped else { return }
+        failProposals(error)
+        failReads(error)
+        isStopped = true
+        for waiter in appliedWaiters { waiter.resume() }
+        appliedWaiters = []
+    }
+
+    // MARK: Carrying out
+
+    private func apply(_ entries: [Entry]) {
+        var committed: [CommittedEntry] = []
+        committed.reserveCapacity(entries.count)
+        for entry in entries {
+            let content: CommittedEntry.Content =
+                entry.kind == .normal ? .normal(entry.data) : .configuration(configure(entry))
+            committed.append(CommittedEntry(index: entry.index, term: entry.term, content: content))
+        }
+        applyLane.submit(committed)
+    }
+
+    /// Lets a committed configuration change take effect and returns the members that hold from there on.
+    private func configure(_ entry: Entry) -> Members? {
+        guard let change = ConfigurationChange(entry) else {
+            logger.error("a configuration change in the log is void", metadata: ["index": "\(entry.index)"])
+            return nil
+        }
+        var members: Members?
+        step(.configurationApplied(change)) { effect in
+            if case .configured(let state) = effect { members = Members(state) }
+        }
+        return members
+    }
+
+    private func readLog(for node: NodeID, first: LogIndex, bytesMax: Int) {
+        let last = raft.lastIndex
+        let log = self.log
+        let logger = self.logger
+        readLane.submit { [weak self] _, _ in
+            var entries: [Entry] = []
+            do {
+                entries = try log.read(from: first, to: last, bytesMax: bytesMax)
+            } catch {
+                logger.error("log read failed", metadata: ["index": "\(first)", "error": "\(error)"])
+            }
+            let found = entries
+            guard let self else { return }
+            loop.execute {
+                self.step(.logRead(to: node, first: first, entries: found))
+                self.turn()
+            }
+        }
+    }
+
+    private func leadershipChanged(_ leadership: Leadership) {
+        if leadership.role != .leader {
+            failProposals(
+                HoldfastError(
+                    .outcomeUnknown,
+                    "the leader changed before the answer; ask again to learn whether it happened"))
+        }
+        retryReads()
+        settleTransfer(now: .now())
+        figures.leaderChanges.increment()
+        onLeadership(leadership)
+    }
+}
+
+/// Where consensus messages go.
+protocol ConsensusPeers: AnyObject {
+    /// Queues a message; false where the peer is not connected or its queue is full.
+    func send(_ message: Message) -> Bool
+    /// Hands everything queued to the sockets.
+    func flush()
+    /// Whether frames to the node go out now.
+    func isConnected(_ node: NodeID) -> Bool
+    /// The node's address, where it is known.
+    func endpoint(of node: NodeID) -> String?
+}
+
+extension Members {
+    /// The configuration of consensus in the words of the state machine.
+    init(_ state: ConfState) {
+        self.init(
+            voters: state.voters, outgoingVoters: state.votersOutgoing, learners: state.learners,
+            nextLearners: state.learnersNext, leavesAutomatically: state.autoLeave)
+    }
+
+    /// The configuration as consensus starts from it.
+    var confState: ConfState {
+        ConfState(
+            voters: voters, votersOutgoing: outgoingVoters, learners: learners, learnersNext: nextLearners,
+            autoLeave: leavesAutomatically)
+    }
+}

@@ -1,0 +1,295 @@
+public import CoreMetrics
+public import Logging
+internal import NIOCore
+internal import NIOPosix
+public import ServiceLifecycle
+internal import Storage
+internal import Synchronization
+internal import Transport
+
+/// A node of Holdfast in this process: a member of a cluster, a client of one, or a local store.
+///
+/// ```swift
+/// let node = try HoldfastNode(NodeConfiguration(.local(directory: "models")), logger: logger)
+/// try await node.start()
+/// let value = try await node.store.get("greeting")
+/// await node.stop()
+/// ```
+/// As a `Service` it starts in `run()` and stops when the service group shuts down gracefully. Every function may be called from
+/// any task.
+public final class HoldfastNode: Service, Sendable {
+    private enum Phase {
+        case idle
+        case running(Running)
+        case stopped
+    }
+
+    private struct Running {
+        var store: Store
+        var member: Member?
+        var router: Router
+        var group: MultiThreadedEventLoopGroup
+        var fault: Member.Fault
+    }
+
+    private let configuration: NodeConfiguration
+    private let logger: Logger
+    private let registry: MetricsRegistry
+    private let factory: any MetricsFactory
+    private let phase = Mutex(Phase.idle)
+
+    /// A node that has not started yet; throws `invalidArgument` for a configuration that cannot work.
+    ///
+    /// - Parameter metrics: also gets every metric; `Store.metrics()` works without it.
+    public init(
+        _ configuration: NodeConfiguration, logger: Logger, metrics: (any MetricsFactory)? = nil
+    ) throws(HoldfastError) {
+        try configuration.check()
+        self.configuration = configuration
+        self.logger = logger
+        let registry = MetricsRegistry()
+        self.registry = registry
+        factory = metrics.map { MultiplexMetricsHandler(factories: [registry, $0]) } ?? registry
+    }
+
+    // MARK: What a running node is
+
+    /// Keys and models. Traps before `start` has returned.
+    public var store: Store { running.store }
+
+    /// The address that a member listens on, `HOST:PORT`; nil for other kinds.
+    public var endpoint: String? {
+        guard case .member = configuration.kind else { return nil }
+        return running.member?.endpoint
+    }
+
+    /// The node's ID; nil for a client.
+    public var id: UInt64? { running.member?.stores.directory.identity.node }
+
+    private var running: Running {
+        phase.withLock { phase in
+            guard case .running(let running) = phase else {
+                preconditionFailure("the node is not running; call start() first")
+            }
+            return running
+        }
+    }
+
+    // MARK: Life
+
+    /// Starts the node; returns when it serves (a member may still be looking for a leader).
+    ///
+    /// Throws `notFound` for a directory that is not formatted, `incompatible` for a foreign one, `unavailable` for a locked one or an
+    /// address in use, `corrupted` for a damaged one; each says what to do.
+    public func start() async throws(HoldfastError) {
+        let isIdle = phase.withLock { phase in
+            if case .idle = phase { return true }
+            return false
+        }
+        guard isIdle else { throw HoldfastError(.invalidArgument, "a node is started once") }
+        switch configuration.kind {
+        case .client(let endpoints): try startClient(endpoints)
+        case .local(let directory): try await startMember(directory, isLocal: true)
+        case .member(let directory): try await startMember(directory, isLocal: false)
+        }
+    }
+
+    /// Hands leadership over, answers what can be answered, flushes and closes. Calling it again does nothing.
+    public func stop() async {
+        let taken = phase.withLock { phase -> Running? in
+            defer { phase = .stopped }
+            if case .running(let running) = phase { return running }
+            return nil
+        }
+        guard let taken else { return }
+        if let member = taken.member { await member.stop() }
+        taken.router.close()
+        taken.fault.end()
+        do {
+            try await taken.group.shutdownGracefully()
+        } catch {
+            logger.error("event loops did not end in order", metadata: ["error": "\(error)"])
+        }
+    }
+
+    /// Runs the node as a service: starts, waits for graceful shutdown or a failure that the node cannot survive, stops.
+    public func run() async throws {
+        try await start()
+        if let failure = await failure() {
+            await stop()
+            throw failure
+        }
+        await stop()
+    }
+
+    /// Waits until the node cannot go on (a disk that failed, a cluster that refuses it) and says why; nil when it was stopped or the
+    /// service group shuts down.
+    public func failure() async -> HoldfastError? {
+        let fault = running.fault
+        return await withGracefulShutdownHandler {
+            await withTaskCancellationHandler {
+                await fault.wait()
+            } onCancel: {
+                fault.end()
+            }
+        } onGracefulShutdown: {
+            fault.end()
+        }
+    }
+
+    /// Formats a directory for a first member of a cluster and returns the bootstrap ID, 64 hex digits, which all first members share.
+    ///
+    /// - Parameters:
+    ///   - members: the addresses of all first members by ID, `HOST:PORT`.
+    ///   - token: tells clusters with the same name and members apart.
+    /// - Throws: `alreadyExists` for a directory that is not empty, with nothing touched; `invalidArgument`.
+    public static func format(
+        directory: String, id: UInt64, cluster: String, members: [UInt64: String], token: String = ""
+    ) throws(HoldfastError) -> String {
+        try MemberStores.format(
+            directory,
+            FormatRequest(
+                node: id, cluster: cluster, token: token,
+                members: members.sorted { $0.key < $1.key }.map { .init(node: $0.key, endpoint: $0.value) },
+                nowMilliseconds: WallClock.milliseconds))
+    }
+
+    // MARK: Kinds
+
+    private func startClient(_ endpoints: [String]) throws(HoldfastError) {
+        var targets: [Endpoint] = []
+        for text in endpoints {
+            guard let endpoint = Endpoint(text), endpoint.port > 0 else {
+                throw HoldfastError(.invalidArgument, "'\(text)' is not an endpoint; write HOST:PORT")
+            }
+            targets.append(endpoint)
+        }
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let loops = ClientLoops(request: group.next(), bulk: group.next())
+        let settings = TransportSettings(logger: logger)
+        let make: @Sendable (Endpoint) -> any RequestTarget = { endpoint in
+            RemoteNode(endpoint, loops: loops, settings: settings) {
+                Hello(purpose: $0, identity: PeerIdentity(role: .client))
+            }
+        }
+        let router = Router(targets.map(make), logger: logger, makeTarget: make)
+        let source = RoutedChunks(
+            router: router, timeout: .milliseconds(Int64(configuration.timeoutMilliseconds)), local: nil)
+        began(
+            Running(
+                store: Store(
+                    router: router, chunkSource: source, timeoutMilliseconds: configuration.timeoutMilliseconds),
+                member: nil, router: router, group: group, fault: Member.Fault()))
+    }
+
+    private func startMember(_ directory: String, isLocal: Bool) async throws(HoldfastError) {
+        let stores = try await openStores(directory, isLocal: isLocal)
+        let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+        let loops = ClientLoops(request: group.next(), bulk: group.next())
+        var settings = TransportSettings(logger: logger)
+        settings.allowPlaintext = configuration.allowPlaintext
+        let admission = AdmissionRelay()
+        var listener: Listener?
+        do throws(HoldfastError) {
+            if !isLocal { listener = try await bind(stores, loops, settings, admission) }
+            let member = Member(
+                stores: stores, configuration: configuration, loops: loops, listener: listener, registry: registry,
+                factory: factory, settings: settings, logger: logger)
+            try await member.start()
+            admission.set { member.admit($0, $1) }
+            let source = RoutedChunks(
+                router: member.router, timeout: .milliseconds(Int64(configuration.timeoutMilliseconds)),
+                local: member.chunks)
+            began(
+                Running(
+                    store: Store(
+                        router: member.router, chunkSource: source,
+                        timeoutMilliseconds: configuration.timeoutMilliseconds),
+                    member: member, router: member.router, group: group, fault: member.fault))
+        } catch {
+            await listener?.close()
+            stores.log.close()
+            // The first error is the one to report.
+            _ = try? await group.shutdownGracefully()
+            throw error
+        }
+    }
+
+    private func began(_ running: Running) { phase.withLock { $0 = .running(running) } }
+
+    private func openStores(_ directory: String, isLocal: Bool) async throws(HoldfastError) -> MemberStores {
+        let configuration = self.configuration
+        let logger = self.logger
+        let result = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<MemberStores, HoldfastError>, Never>) in
+            LaneThread.start("hf-open") {
+                do throws(HoldfastError) {
+                    if isLocal { try Self.formatIfAbsent(directory) }
+                    continuation.resume(
+                        returning: .success(
+                            try MemberStores.open(at: directory, configuration: configuration, logger: logger)))
+                } catch {
+                    continuation.resume(returning: .failure(error))
+                }
+            }
+        }
+        return try result.get()
+    }
+
+    /// A local node makes its own directory: one member that nobody dials.
+    private static func formatIfAbsent(_ directory: String) throws(HoldfastError) {
+        guard DataDirectory.isAbsentOrEmpty(directory) else { return }
+        _ = try format(directory: directory, id: 1, cluster: "local", members: [1: "localhost:1"])
+    }
+
+    private func bind(
+        _ stores: MemberStores, _ loops: ClientLoops, _ settings: TransportSettings, _ admission: AdmissionRelay
+    ) async throws(HoldfastError) -> Listener {
+        let identity = stores.directory.identity
+        let own = identity.members.first { $0.node == identity.node }?.endpoint
+        let text = configuration.listen ?? own ?? ""
+        guard let endpoint = Endpoint(text) else {
+            throw HoldfastError(.invalidArgument, "'\(text)' is not an address to listen on; write HOST:PORT")
+        }
+        do throws(TransportError) {
+            return try await Listener.bind(
+                endpoint, controlLoop: loops.request, bulkLoop: loops.bulk, settings: settings,
+                admit: { admission.admit($0, $1) })
+        } catch {
+            let code: HoldfastError.Code
+            if case .plaintextRefused = error { code = .permissionDenied } else { code = .unavailable }
+            throw HoldfastError(code, "\(error)")
+        }
+    }
+}
+
+/// Answers hellos while the node is still being wired.
+private final class AdmissionRelay: Sendable {
+    private let rule = Mutex<Admit?>(nil)
+
+    func set(_ admit: @escaping Admit) { rule.withLock { $0 = admit } }
+
+    func admit(_ hello: Hello, _ remote: String) -> Admission {
+        guard let admit = rule.withLock({ $0 }) else {
+            return .refuse(.unavailable, "the node is starting; try again in a moment")
+        }
+        return admit(hello, remote)
+    }
+}
+
+extension NodeConfiguration {
+    fileprivate func check() throws(HoldfastError) {
+        guard heartbeatMilliseconds > 0, electionMilliseconds >= 2 * heartbeatMilliseconds else {
+            throw HoldfastError(
+                .invalidArgument,
+                "electionMilliseconds (\(electionMilliseconds)) must be at least twice heartbeatMilliseconds "
+                    + "(\(heartbeatMilliseconds))")
+        }
+        guard timeoutMilliseconds > 0 else {
+            throw HoldfastError(.invalidArgument, "timeoutMilliseconds must be positive")
+        }
+        if case .client(let endpoints) = kind, endpoints.isEmpty {
+            throw HoldfastError(.invalidArgument, "a client needs at least one endpoint, HOST:PORT")
+        }
+    }
+}

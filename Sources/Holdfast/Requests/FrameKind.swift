@@ -1,0 +1,99 @@
+internal import NIOCore
+internal import ReplicaCore
+
+/// The kinds of frames that nodes and clients exchange; drawn in `Docs/Reference/WireProtocol.md`.
+///
+/// Every request is answered by one `success` or `failure` with its id; a watch is answered by any number of `event`
+/// frames and then a `failure`.
+package enum FrameKind: UInt8, Sendable, CaseIterable {
+    // Consensus connections.
+    case consensus = 16
+    /// The index through which the leader has every member's word: logs may be compacted up to there.
+    case logFloor = 20
+
+    // Answers.
+    case success = 17
+    case failure = 18
+    case event = 19
+
+    // Requests to the leader.
+    case command = 32
+    case publish = 33
+    case transferLeadership = 34
+
+    // Reads, from any node.
+    case range = 40
+    case models = 41
+    case model = 42
+    case uploads = 43
+    case watch = 44
+    case stopWatch = 45
+
+    // About the cluster and this node.
+    case clusterStatus = 48
+    case nodeStatus = 49
+    case metrics = 50
+
+    // Chunk messages on request connections, chunk bytes on bulk connections.
+    case chunkMessage = 56
+    case putChunk = 57
+    case getChunk = 58
+}
+
+/// The wire form of an error: code, message, details.
+enum ErrorCodec {
+    static func encode(_ error: HoldfastError, into buffer: inout ByteBuffer) {
+        buffer.writeInteger(ErrorCode(rawValue: error.code.rawValue)?.tag ?? 0)
+        writeText(error.message, into: &buffer)
+        buffer.writeInteger(UInt16(error.details.count), endianness: .little)
+        for (name, value) in error.details.sorted(by: { $0.key < $1.key }) {
+            writeText(name, into: &buffer)
+            writeText(value, into: &buffer)
+        }
+    }
+
+    static func decode(_ payload: ByteBuffer) -> HoldfastError {
+        var rest = payload
+        guard
+            let tag = rest.readInteger(as: UInt8.self), let known = ErrorCode(tag: tag),
+            let code = HoldfastError.Code(rawValue: known.rawValue), let message = readText(&rest),
+            let count = rest.readInteger(endianness: .little, as: UInt16.self)
+        else { return HoldfastError(.incompatible, "the node answered with an error that this version cannot read") }
+        var details: [String: String] = [:]
+        for _ in 0..<count {
+            guard let name = readText(&rest), let value = readText(&rest) else { break }
+            details[name] = value
+        }
+        return HoldfastError(code, message, details: details)
+    }
+
+    private static func writeText(_ text: String, into buffer: inout ByteBuffer) {
+        let kept = text.utf8.prefix(Int(UInt16.max))
+        buffer.writeInteger(UInt16(kept.count), endianness: .little)
+        buffer.writeBytes(kept)
+    }
+
+    private static func readText(_ buffer: inout ByteBuffer) -> String? {
+        guard let count = buffer.readInteger(endianness: .little, as: UInt16.self) else { return nil }
+        return buffer.readString(length: Int(count))
+    }
+}
+
+extension HoldfastError {
+    /// A refusal of the state machine in the words of the public interface.
+    init(_ refusal: ReplicaCore.Refusal) {
+        self.init(
+            Code(rawValue: refusal.code.rawValue) ?? .unavailable, refusal.message,
+            details: refusal.code == .compacted ? ["earliest": String(refusal.earliestRevision)] : [:])
+    }
+
+    /// What the caller is told when this node's rows cannot be read.
+    init(_ error: RowError) {
+        self.init(error.isCorruption ? .corrupted : .unavailable, "rows cannot be read: \(error.message)")
+    }
+
+    /// What the caller is told about bytes that are not a request.
+    init(_ error: DecodeError, _ what: String) {
+        self.init(.invalidArgument, "malformed \(what): \(error)")
+    }
+}

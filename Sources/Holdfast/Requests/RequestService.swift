@@ -1,0 +1,224 @@
+internal import Logging
+internal import NIOCore
+internal import RaftCore
+internal import ReplicaCore
+internal import Transport
+
+/// Decodes requests and hands each to the part of the node that answers it; on the control loop.
+///
+/// `@unchecked Sendable`: every variable is set before the first request and touched only on the control loop.
+final class RequestService: @unchecked Sendable {
+    let replica: Replica
+    let replies: ReplyQueue
+    let watches: WatchHub
+    let figures: NodeFigures
+    let logger: Logger
+    /// The parts that answer asynchronously: chunks, status, metrics.
+    let aside: any AsideRequests
+    /// A leader's word on how far logs may be compacted.
+    var onLogFloor: (LogIndex) -> Void = { _ in }
+
+    init(replica: Replica, watches: WatchHub, aside: any AsideRequests, figures: NodeFigures, logger: Logger) {
+        self.replica = replica
+        self.replies = replica.replies
+        self.watches = watches
+        self.aside = aside
+        self.figures = figures
+        self.logger = logger
+    }
+
+    /// A consensus message of the member at the other end of a connection.
+    func receive(_ message: Message, from node: NodeID) {
+        guard message.from == node || message.kind == .transferLeadership, message.to == replica.raft.id,
+            message.kind != .installSnapshot
+        else {
+            logger.warning(
+                "consensus message ignored",
+                metadata: ["kind": "\(message.kind)", "from": "\(message.from)", "connection-of": "\(node)"])
+            return
+        }
+        replica.receive(message)
+    }
+
+    /// Takes one request; it is answered through `reply`, now or later.
+    func handle(_ kind: FrameKind, _ payload: ByteBuffer, from peer: PeerIdentity, reply: Reply) {
+        figures.requests.increment()
+        var body = payload
+        do throws(HoldfastError) {
+            let deadline = try RequestHead.decode(&body)
+            try dispatch(kind, &body, from: peer, deadline: deadline, reply: reply)
+        } catch {
+            figures.requestsRefused.increment()
+            reply.fail(error)
+        }
+    }
+
+    private func dispatch(
+        _ kind: FrameKind, _ body: inout ByteBuffer, from peer: PeerIdentity, deadline: NIODeadline, reply: Reply
+    ) throws(HoldfastError) {
+        switch kind {
+        case .command: try command(&body, isMember: peer.role == .member, reply: reply)
+        case .transferLeadership: try transfer(&body, reply: reply)
+        case .range: try range(&body, deadline: deadline, reply: reply)
+        case .models: try models(&body, deadline: deadline, reply: reply)
+        case .model: try model(&body, deadline: deadline, reply: reply)
+        case .uploads: try uploads(&body, deadline: deadline, reply: reply)
+        case .watch: try watch(&body, reply: reply)
+        case .stopWatch: try stopWatch(&body, reply: reply)
+        case .publish, .clusterStatus, .nodeStatus, .metrics, .chunkMessage:
+            aside.handle(kind, body, deadline: deadline, reply: reply)
+        case .consensus, .logFloor, .success, .failure, .event, .putChunk, .getChunk:
+            throw HoldfastError(.invalidArgument, "frame kind \(kind) is no request of a request connection")
+        }
+    }
+
+    // MARK: Writes
+
+    private func command(_ body: inout ByteBuffer, isMember: Bool, reply: Reply) throws(HoldfastError) {
+        var bytes = body.readBytes(length: body.readableBytes) ?? []
+        let envelope: Envelope
+        do throws(DecodeError) {
+            envelope = try Envelope(decoding: bytes)
+        } catch {
+            throw HoldfastError(error, "command")
+        }
+        switch envelope.command {
+        case .lineage, .uploadExpire, .publish, .complete:
+            guard isMember else {
+                throw HoldfastError(.permissionDenied, "this command is for members of the cluster only")
+            }
+        default: break
+        }
+        Envelope.stamp(WallClock.milliseconds, onto: &bytes)
+        replica.propose(bytes, reply: reply)
+    }
+
+    private func transfer(_ body: inout ByteBuffer, reply: Reply) throws(HoldfastError) {
+        guard let node = body.readInteger(endianness: .little, as: UInt64.self) else {
+            throw HoldfastError(.invalidArgument, "malformed request: it names no node")
+        }
+        replica.transferLeadership(to: node, reply: reply)
+    }
+
+    // MARK: Reads
+
+    private func range(_ body: inout ByteBuffer, deadline: NIODeadline, reply: Reply) throws(HoldfastError) {
+        let (consistency, query) = try decode(&body, "read") { reader throws(DecodeError) in
+            (ReadConsistency(tag: try reader.byte()), try RangeQuery.decode(from: &reader))
+        }
+        read(consistency, deadline, reply) { (view) throws(HoldfastError) in
+            let result = try Self.query { () throws(QueryError) in
+                try History.range(query, at: view.point, rows: view.rows)
+            }
+            return .written { result.encode(into: &$0) }
+        }
+    }
+
+    private func models(_ body: inout ByteBuffer, deadline: NIODeadline, reply: Reply) throws(HoldfastError) {
+        let (consistency, name) = try decode(&body, "read") { reader throws(DecodeError) in
+            (ReadConsistency(tag: try reader.byte()), try reader.optionalText())
+        }
+        read(consistency, deadline, reply) { (view) throws(HoldfastError) in
+            let versions = try Self.rows { () throws(RowError) in
+                if let name { return try ModelReader.versions(of: name, at: view.point, rows: view.rows) }
+                return try ModelReader.list(at: view.point, rows: view.rows)
+            }
+            return .written { $0.list(versions) }
+        }
+    }
+
+    private func model(_ body: inout ByteBuffer, deadline: NIODeadline, reply: Reply) throws(HoldfastError) {
+        let (consistency, name, version) = try decode(&body, "read") { reader throws(DecodeError) in
+            (ReadConsistency(tag: try reader.byte()), try reader.text(), try reader.optionalText())
+        }
+        read(consistency, deadline, reply) { (view) throws(HoldfastError) in
+            let found = try Self.rows { () throws(RowError) in
+                try ModelReader.resolve(name: name, version: version, at: view.point, rows: view.rows)
+            }
+            guard let found else {
+                let what = version.map { "\(name)@\($0)" } ?? name
+                throw HoldfastError(
+                    .notFound, "model '\(what)' is not published; 'holdfast model list' shows what is")
+            }
+            return .written { found.encode(into: &$0) }
+        }
+    }
+
+    private func uploads(_ body: inout ByteBuffer, deadline: NIODeadline, reply: Reply) throws(HoldfastError) {
+        let consistency = try decode(&body, "read") { reader throws(DecodeError) in
+            ReadConsistency(tag: try reader.byte())
+        }
+        read(consistency, deadline, reply) { (view) throws(HoldfastError) in
+            let uploads = try Self.rows { () throws(RowError) in try ModelReader.uploads(rows: view.rows) }
+            return .written { $0.list(uploads) }
+        }
+    }
+
+    private func read(
+        _ consistency: ReadConsistency, _ deadline: NIODeadline, _ reply: Reply,
+        _ execute: @escaping @Sendable (borrowing ReadView) throws(HoldfastError) -> ByteBuffer
+    ) {
+        figures.reads.increment()
+        replica.read(ReadJob(reply: reply, deadline: deadline, execute: execute), consistency: consistency)
+    }
+
+    // MARK: Watches
+
+    private func watch(_ body: inout ByteBuffer, reply: Reply) throws(HoldfastError) {
+        let request = try decode(&body, "watch") { reader throws(DecodeError) in
+            try WatchRequest.decode(from: &reader)
+        }
+        guard case .connection(let connection, let id) = reply else {
+            throw HoldfastError(.invalidArgument, "a watch needs a connection")
+        }
+        try watches.begin(request, sink: .connection(connection, id: id))
+    }
+
+    private func stopWatch(_ body: inout ByteBuffer, reply: Reply) throws(HoldfastError) {
+        guard let id = body.readInteger(endianness: .little, as: UInt64.self), case .connection(let from, _) = reply
+        else { throw HoldfastError(.invalidArgument, "malformed request: it names no watch") }
+        watches.stop(from, id: id)
+        reply.succeed { _ in }
+    }
+
+    // MARK: Within
+
+    private func decode<Value>(
+        _ body: inout ByteBuffer, _ what: String, _ take: (inout ByteReader) throws(DecodeError) -> Value
+    ) throws(HoldfastError) -> Value {
+        var reader = body.byteReader()
+        do throws(DecodeError) {
+            let value = try take(&reader)
+            try reader.finish()
+            return value
+        } catch {
+            throw HoldfastError(error, what)
+        }
+    }
+
+    /// Reads rows and turns a failure into an error of the public interface.
+    static func rows<Value>(_ body: () throws(RowError) -> Value) throws(HoldfastError) -> Value {
+        do throws(RowError) {
+            return try body()
+        } catch {
+            throw HoldfastError(error)
+        }
+    }
+
+    /// Runs a query and turns its failure into an error of the public interface.
+    static func query<Value>(_ body: () throws(QueryError) -> Value) throws(HoldfastError) -> Value {
+        do throws(QueryError) {
+            return try body()
+        } catch {
+            switch error {
+            case .refused(let refusal): throw HoldfastError(refusal)
+            case .rows(let failure): throw HoldfastError(failure)
+            }
+        }
+    }
+}
+
+/// Requests that are answered off the control loop.
+protocol AsideRequests: Sendable {
+    func handle(_ kind: FrameKind, _ body: ByteBuffer, deadline: NIODeadline, reply: Reply)
+}
