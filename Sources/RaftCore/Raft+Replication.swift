@@ -238,7 +238,9 @@ extension Raft {
             return
         }
         let previous = EntryID(term: message.logTerm, index: message.index)
-        if let last = log.merge(message.entries, after: previous, commit: message.commit) {
+        // Without its entries an append is still true, and its answer tells the leader where this log ends.
+        let entries = log.unappliedBytes > configuration.unappliedBytesMax ? [] : message.entries
+        if let last = log.merge(entries, after: previous, commit: message.commit) {
             send(Message(.appendEntriesResponse, to: message.from, index: last, session: message.session))
             return
         }

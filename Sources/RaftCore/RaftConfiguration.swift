@@ -26,6 +26,9 @@ package struct RaftConfiguration: Sendable {
     package var applyingBytesMax = 16 << 20
     /// Payload bytes in the leader's log that are not yet applied; more are refused, except into an empty tail.
     package var uncommittedBytesMax = 64 << 20
+    /// Bytes of entries that a follower holds and has not applied; beyond that it takes no entries, and the leader sends them
+    /// again later (soft: one message may pass it).
+    package var unappliedBytesMax = 128 << 20
     /// Append messages on their way to one follower.
     package var inflightMessagesMax = 256
     /// Bytes of entries on their way to one follower (soft: the last message may pass it); 0 for no limit.
@@ -71,7 +74,7 @@ package struct RaftConfiguration: Sendable {
 /// What a replica finds in its stores when it starts.
 package struct RaftStart: Sendable {
     package var hardState = HardState()
-    /// The membership at the applied index.
+    /// The membership at the applied index; on a node that joins with an empty log, the one that the log starts from.
     package var configuration = ConfState()
     /// The applied index of the state machine; entries through it are not applied again.
     package var applied: LogIndex = 0

@@ -32,7 +32,8 @@ struct RaftLog {
     private(set) var applied: LogIndex
     private var applyingBytes = 0
     private var applyingIsPaused = false
-    /// Bytes of applied entries in the window.
+    /// Bytes of entries in the window, and of those among them that are applied.
+    private var heldBytes = 0
     private var lingeringBytes = 0
 
     private let applyingBytesMax: Int
@@ -52,19 +53,24 @@ struct RaftLog {
         precondition(first + UInt64(start.tail.count) == start.lastIndex + 1, "the tail must end at the last index")
         applied = max(start.applied, start.compacted.index)
         applying = applied
-        commit = max(start.hardState.commit, applied)
+        // A commit index may be durable before the entries written with it, and is never needed: a leader tells it again.
+        commit = max(min(start.hardState.commit, start.lastIndex), applied)
         precondition(start.lastIndex >= start.compacted.index, "the log ends before its start")
-        precondition(
-            commit <= start.lastIndex, "commit \(commit) is beyond the log's end \(start.lastIndex): entries are lost")
+        precondition(applied <= start.lastIndex, "applied \(applied) is beyond the log's end \(start.lastIndex)")
         precondition(first <= applied + 1, "unapplied entries must be in the tail")
         persistedThrough = start.lastIndex
         releasedThrough = start.lastIndex
         window = EntryWindow(first: first)
         window.append(start.tail, from: 0)
         runs.removeAll { $0.first >= first }
-        for entry in start.tail { extendRuns(entry) }
+        for entry in start.tail {
+            extendRuns(entry)
+            heldBytes += entry.encodedSize
+        }
+        // Keeps (1).
         for place in runs.indices.dropFirst() {
-            precondition(runs[place - 1].first < runs[place].first && runs[place - 1].term < runs[place].term)  // Keeps (1).
+            precondition(runs[place - 1].first < runs[place].first, "log runs out of order")
+            precondition(runs[place - 1].term < runs[place].term, "log terms fall")
         }
         for index in first..<max(first, applied + 1) { lingeringBytes += window[index].encodedSize }
         trimWindow()
@@ -151,13 +157,21 @@ struct RaftLog {
         precondition(index <= lastIndex + 1, "entry \(index) leaves a gap after \(lastIndex)")
         if index <= lastIndex { truncate(from: index) }
         window.append(entries, from: start)
-        for entry in entries[start...] { extendRuns(entry) }
+        for entry in entries[start...] {
+            extendRuns(entry)
+            heldBytes += entry.encodedSize
+        }
         lastIndex = index + UInt64(entries.count - start) - 1
         lastSlice = nil
     }
 
     /// Writes in progress at and above `index` will be overtaken by the next one, so they no longer count.
     private mutating func truncate(from index: LogIndex) {
+        var dropped = max(index, window.first)
+        while dropped < window.end {
+            heldBytes -= window[dropped].encodedSize
+            dropped += 1
+        }
         window.truncate(from: index)
         while let run = runs.last, run.first >= index { runs.removeLast() }
         lastIndex = index - 1
@@ -176,6 +190,7 @@ struct RaftLog {
         runs = []
         lastIndex = snapshot.index
         window.reset(first: snapshot.index + 1)
+        heldBytes = 0
         lingeringBytes = 0
         persistedThrough = snapshot.index
         releasedThrough = snapshot.index
@@ -248,6 +263,9 @@ struct RaftLog {
 
     private var appliableThrough: LogIndex { appliesUnpersisted ? commit : min(commit, persistedThrough) }
 
+    /// Bytes of entries that are not applied.
+    var unappliedBytes: Int { heldBytes - lingeringBytes }
+
     /// Whether entries could be given to apply.
     var hasAppliable: Bool { !applyingIsPaused && incoming == nil && applying < appliableThrough }
 
@@ -314,7 +332,9 @@ struct RaftLog {
     }
 
     private mutating func forgetFirst() {
-        lingeringBytes -= window[window.first].encodedSize
+        let bytes = window[window.first].encodedSize
+        heldBytes -= bytes
+        lingeringBytes -= bytes
         window.dropFirst()
     }
 }

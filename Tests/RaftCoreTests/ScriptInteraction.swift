@@ -121,6 +121,7 @@ final class ScriptInteraction {
         settings.messageBytesMax = .max
         settings.applyingBytesMax = .max
         settings.uncommittedBytesMax = .max
+        settings.unappliedBytesMax = .max
         settings.inflightMessagesMax = Int(Int32.max)
         settings.inflightBytesMax = 0
         settings.windowBytesMax = .max

@@ -228,7 +228,7 @@ final class Simulation {
     }
 
     /// Finishes everything under way, in order and without loss, until nothing moves.
-    func settle() {
+    func settle(applying isApplying: (NodeID) -> Bool = { _ in true }) {
         var isMoving = true
         while isMoving {
             isMoving = false
@@ -243,7 +243,7 @@ final class Simulation {
                     finishWrite(node.id)
                     isMoving = true
                 }
-                while !node.applies.isEmpty {
+                while isApplying(node.id), !node.applies.isEmpty {
                     finishApply(node.id)
                     isMoving = true
                 }

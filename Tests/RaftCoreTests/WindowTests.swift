@@ -89,6 +89,46 @@ struct WindowTests {
         #expect(refusals(simulation[1].step(.propose([payload]))).isEmpty)
     }
 
+    @Test("a follower that applies too slowly takes no more entries, and catches up once it has applied")
+    func slowFollowersAreBounded() {
+        let simulation = led {
+            $0.unappliedBytesMax = if $0.id == 3 { 100 } else { .max }
+            $0.inflightMessagesMax = 4
+        }
+        for number in 0..<30 {
+            simulation.propose(1, [UInt8](repeating: UInt8(number), count: 40))
+            simulation.settle(applying: { $0 != 3 })
+            simulation.step(1, .tick)
+        }
+        let unapplied = simulation[3].raft.lastIndex - simulation[3].raft.appliedIndex
+        #expect(unapplied > 1 && unapplied < 6)
+        #expect(simulation[1].raft.appliedIndex == 31)
+        for _ in 0..<30 {
+            simulation.step(1, .tick)
+            simulation.settle()
+        }
+        #expect(simulation[3].raft.appliedIndex == 31)
+        #expect(simulation.violations.isEmpty)
+    }
+
+    @Test("a commit index that is durable without its entries is forgotten at the start")
+    func commitBeyondTheLogIsForgotten() {
+        var disk = Disk()
+        disk.configuration = ConfState(voters: [1, 2, 3])
+        disk.entries = [Entry(term: 1, index: 1)]
+        disk.hardState = HardState(term: 1, vote: 2, commit: 3)
+        #expect(SimulatedNode(settings: RaftConfiguration(id: 1), disk: disk).raft.commitIndex == 1)
+    }
+
+    @Test("entries count as etcd/raft counts them")
+    func entrySizes() {
+        #expect(Entry(term: 1, index: 1).encodedSize == 4)
+        #expect(Entry(kind: .voided, term: 1, index: 1).encodedSize == 6)
+        #expect(Entry(term: 128, index: 1 << 14, data: [1, 2, 3]).encodedSize == 12)
+        #expect(Entry(term: .max, index: .max).encodedSize == 22)
+        #expect(ConfigurationChange.leaveJoint.encoded() == [0x08, 0x00])
+    }
+
     @Test("reads beyond the quota are refused")
     func readQuotaHolds() {
         let simulation = led { $0.pendingReadsMax = 2 }
