@@ -42,7 +42,7 @@ struct hfr_reader {
         forward.reset();
         backward.reset();
         value.Reset();
-        if (owns_snapshot) store->database->ReleaseSnapshot(snapshot);
+        if (owns_snapshot && snapshot) store->database->ReleaseSnapshot(snapshot);
         snapshot = nullptr;
     }
 
@@ -120,6 +120,8 @@ hfr_reader *hfr_reader_fork(hfr_reader *reader) { return new hfr_reader(*reader)
 bool hfr_reader_is_scanning(const hfr_reader *reader) { return reader->is_scanning; }
 
 void hfr_reader_end_scan(hfr_reader *reader) { reader->is_scanning = false; }
+
+void hfr_reader_release(hfr_reader *reader) { reader->release(); }
 
 void hfr_reader_refresh(hfr_reader *reader) {
     reader->release();

@@ -90,6 +90,20 @@ private func text(_ bytes: [UInt8]?) -> String? { bytes.map { String(decoding: $
         #expect(try rows(other, [], [0xFF]).count == 1)
     }
 
+    @Test func `a released view keeps no buffers, and can be used again`() throws {
+        let store = try RowStore(path: path)
+        for index in 0..<2_000 { try store.write(batch([("row/\(index)", String(repeating: "x", count: 1_000))])) }
+        var reader = store.reader()
+        #expect(try rows(reader, [], [0xFF]).count == 2_000)
+        try store.flush()
+        #expect(store.numbers.bufferBytes > 1_000_000)
+        reader.release()
+        #expect(store.numbers.bufferBytes < 1_000_000)
+        reader.release()
+        reader.refresh()
+        #expect(try rows(reader, [], [0xFF]).count == 2_000)
+    }
+
     @Test func `a scan inside a scan does not disturb it`() throws {
         let store = try RowStore(path: path)
         try store.write(batch((0..<9).map { ("\($0)", "") }))

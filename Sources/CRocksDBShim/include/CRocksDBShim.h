@@ -92,6 +92,8 @@ bool hfr_reader_is_scanning(const hfr_reader *reader);
 void hfr_reader_end_scan(hfr_reader *reader);
 // Moves the view to now. Not during a scan, and not on a fork.
 void hfr_reader_refresh(hfr_reader *reader);
+// Lets go of the tables and buffers that the view keeps; hfr_reader_refresh comes before the next use.
+void hfr_reader_release(hfr_reader *reader);
 // 1 found, 0 no such row, -1 failed. The bytes are valid until the next call with this reader.
 int hfr_reader_get(hfr_reader *reader, const void *key, size_t key_count, const uint8_t **bytes, size_t *count,
                    hfr_status *status);

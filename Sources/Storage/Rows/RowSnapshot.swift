@@ -19,6 +19,10 @@ package struct RowSnapshot: RowReader, ~Copyable {
     /// Moves the view to the rows as they are now.
     package mutating func refresh() { hfr_reader_refresh(pointer) }
 
+    /// Lets go of the table files and write buffers that the view keeps, for an owner that will idle. Until the next
+    /// `refresh()` it shows the newest rows and is not consistent.
+    package mutating func release() { hfr_reader_release(pointer) }
+
     /// The value of a row in this view; one copy.
     package borrowing func get(_ key: [UInt8]) throws(RowError) -> [UInt8]? {
         var status = hfr_status()
