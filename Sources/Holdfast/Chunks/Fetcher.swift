@@ -235,6 +235,7 @@ final class Fetcher: Sendable {
         await forEachConcurrently(asked, limit: max(1, asked.count)) { node in
             do throws(HoldfastError) {
                 let answer = try await self.peers.ask(node, .locate(ids), deadline: .now() + ChunkLimits.askWait)
+                self.awake(node)
                 guard case .bitmap(let bitmap) = answer, bitmap.count == ids.count else { return }
                 found.withLock { found in
                     for place in ids.indices where bitmap[place] { found[place].append(node) }

@@ -51,6 +51,8 @@ package final class NodeChunks: Sendable {
     }
 
     /// Ends background work and waits for it, then ends the threads. Calls that come later fail with `unavailable`.
+    ///
+    /// Close the links to the peers first: a question or a fetch under way is waited for until it fails.
     package func stop() async {
         let task = background.withLock { $0 }
         task?.cancel()

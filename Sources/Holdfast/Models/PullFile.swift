@@ -16,6 +16,7 @@ package final class PullFile: Sendable {
     private let temporary: String
     private let file: OpenFile
     private let replacing: Bool
+    private let writing = Mutex<Void>(())
     /// Chunks still to come.
     private let missing: Mutex<Int>
     /// Whether an earlier pull left bytes that may be right.
@@ -59,8 +60,11 @@ package final class PullFile: Sendable {
     /// Writes a chunk that matched its name: keeps (2). Blocks on the disk.
     package func write(_ chunk: ByteBuffer, at offset: UInt64) throws(HoldfastError) {
         var failure: HoldfastError?
-        chunk.withUnsafeReadableBytes { bytes in
-            do throws(HoldfastError) { try file.write(bytes, at: offset) } catch { failure = error }
+        // One write at a time: the kernel's lock on a file makes its other writers spin, which costs the hashing its cores.
+        writing.withLock { _ in
+            chunk.withUnsafeReadableBytes { bytes in
+                do throws(HoldfastError) { try file.write(bytes, at: offset) } catch { failure = error }
+            }
         }
         if let failure { throw failure }
     }

@@ -42,6 +42,9 @@ private final class ApplyWorker: @unchecked Sendable {
     private var batch = WriteBatch()
     private let figures: NodeFigures
     private var hasFailed = false
+    /// Rows that nothing can read any more are removed between groups, a bounded step at a time.
+    private var sweep: CompactionSweep?
+    private var isSweepDue = true
 
     init(rows: RowStore, applier: Applier, figures: NodeFigures) {
         self.rows = rows
@@ -68,14 +71,42 @@ private final class ApplyWorker: @unchecked Sendable {
         } catch {
             return fail("\(error)", false, onFault)
         }
+        if output.compacted != nil || !output.models.isEmpty || output.uploads.contains(where: \.isClosed) {
+            isSweepDue = true
+        }
         figures.appliedGroups.increment()
         figures.appliedEntries.increment(by: entries.count)
         onApplied(AppliedGroup(state: applier.state, output: output))
+        if isSweepDue { sweepStep(onFault) }
+    }
+
+    /// One bounded step; the next comes with the next group, and the pass goes on where it stopped after a restart.
+    private func sweepStep(_ onFault: (HoldfastError) -> Void) {
+        do {
+            reader.refresh()
+            var sweep = try self.sweep ?? CompactionSweep(loading: reader)
+            batch.reset(keepingCapacity: true)
+            isSweepDue = try !sweep.step(at: applier.readPoint, rows: reader, into: &batch)
+            try rows.write(batch)
+            self.sweep = sweep
+        } catch let error as RowError {
+            fail(error.message, error.isCorruption, onFault)
+        } catch {
+            fail("\(error)", false, onFault)
+        }
     }
 
     /// What the rows refused cannot be skipped: the node stops, and the log applies it again after the next start.
     private func fail(_ message: String, _ isCorruption: Bool, _ onFault: (HoldfastError) -> Void) {
         hasFailed = true
         onFault(HoldfastError(isCorruption ? .corrupted : .resourceExhausted, "apply failed: \(message)"))
+    }
+}
+
+extension ApplyOutput.UploadChange {
+    /// The upload's chunk list is closed: aborted, expired or published.
+    fileprivate var isClosed: Bool {
+        if case .closed = self { return true }
+        return false
     }
 }

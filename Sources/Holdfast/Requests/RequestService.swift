@@ -89,6 +89,7 @@ final class RequestService: @unchecked Sendable {
             }
         default: break
         }
+        if let refusal = envelope.command.refusal { throw HoldfastError(refusal) }
         Envelope.stamp(WallClock.milliseconds, onto: &bytes)
         replica.propose(bytes, reply: reply)
     }
