@@ -18,6 +18,7 @@ final class ChunkReplica: CommandPlane, Sendable {
         var waits: UInt64 = 0
         var isCaughtUp = true
         var failsReads = false
+        var afterRead: (@Sendable () -> Void)?
     }
 
     let node: NodeID
@@ -109,6 +110,8 @@ final class ChunkReplica: CommandPlane, Sendable {
     func outcome(at index: UInt64) -> Outcome? { state.withLock { $0.outcomes[index] } }
     func set(caughtUp: Bool) { state.withLock { $0.isCaughtUp = caughtUp } }
     func set(failsReads: Bool) { state.withLock { $0.failsReads = failsReads } }
+    /// Runs `body` once, on the reading thread, when the next read of rows has its answer.
+    func set(afterRead body: @escaping @Sendable () -> Void) { state.withLock { $0.afterRead = body } }
     var revision: UInt64 { state.withLock { $0.applier.state.revision } }
     /// What the cluster was told of a node, as applied here.
     func completeness(of node: NodeID) -> UInt64? {
@@ -125,7 +128,12 @@ final class ChunkReplica: CommandPlane, Sendable {
 
     func withRows<R: Sendable>(_ body: (borrowing any RowReader) throws -> R) throws -> R {
         if state.withLock({ $0.failsReads }) { throw RowError(message: "a bad block", isCorruption: true) }
-        return try body(rowStore)
+        let result = try body(rowStore)
+        state.withLock { state in
+            defer { state.afterRead = nil }
+            return state.afterRead
+        }?()
+        return result
     }
 
     func waitApplied(_ index: LogIndex, deadline: NIODeadline) async throws(HoldfastError) {
@@ -148,6 +156,13 @@ final class ChunkReplica: CommandPlane, Sendable {
             }
         }
         guard isApplied else { throw HoldfastError(.deadlineExceeded, "index \(index) was not applied in time") }
+    }
+
+    /// Commits a command and applies it before it returns.
+    func commit(_ command: Command) throws {
+        var payload: [UInt8] = []
+        EntryPayload.append(Envelope(time: 1_000_000, command: command), to: &payload)
+        _ = try cluster.commit(.normal(payload), from: node)
     }
 
     func propose(_ command: Command, deadline: NIODeadline) async throws(HoldfastError) -> Outcome {

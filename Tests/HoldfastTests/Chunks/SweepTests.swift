@@ -2,6 +2,7 @@ import Foundation
 import NIOCore
 import ReplicaCore
 import Storage
+import Synchronization
 import Testing
 
 @testable import Holdfast
@@ -110,6 +111,52 @@ func spoil(_ path: String) throws {
         let answer = try await cluster.chunks(2).answer(.receipt(active.upload, appliedAtLeast: 0))
         #expect(
             answer == .receipt(UploadReceipt(node: 2, incarnation: Incarnation(2, 77), named: 1, missing: 1)))
+        await cluster.stop()
+    }
+
+    /// The worst moment, made on purpose: the chunk is named by a new upload between the sweep's lookup and its unlink.
+    @Test(arguments: [false, true])
+    func aChunkNamedWhileItIsUnlinkedIsEitherAbsentOrWrittenAnew(isSent: Bool) async throws {
+        var options = ChunkCluster.quietOptions
+        options.readerThreads = 2
+        let cluster = try ChunkCluster(nodes: [1], options: options)
+        let material = Material(seed: 29, count: 1)
+        try await cluster.begin(material)
+        try await cluster.send(material, 0..<1, to: 1)
+        try await cluster.propose(.uploadAbort(material.upload))
+
+        var again = material
+        again.upload = UploadID(29, 29)
+        let named = again
+        let replica = try cluster.replica(1)
+        let chunks = replica.chunks
+        let question = Mutex<Task<Bool, any Error>?>(nil)
+        replica.set(afterRead: {
+            do {
+                try replica.commit(.uploadBegin(named.upload, name: "m", version: nil))
+                try replica.commit(.uploadAdd(named.upload, first: 0, ids: named.ids))
+            } catch {
+                Issue.record("not named: \(error)")
+            }
+            let task = Task {
+                if isSent {
+                    try await cluster.send(named, 0..<1, to: 1)
+                    return true
+                }
+                let answer = await chunks.answer(.have(named.upload, first: 0, count: 1, appliedAtLeast: 0))
+                guard case .bitmap(let have) = answer else { return false }
+                return have[0]
+            }
+            question.withLock { $0 = task }
+            Thread.sleep(forTimeInterval: 0.1)  // Time to come as far as it can; the outcome must not depend on it.
+        })
+        let freed = try await chunks.keeper.readers.run { () throws(HoldfastError) in
+            try chunks.keeper.unlinkIfUnnamed(material.ids[0])
+        }
+        #expect(freed != nil)
+        let isHere = try await #require(question.withLock { $0 }).value
+        #expect(isHere == isSent)
+        #expect(try replica.store.contains(material.ids[0]) == isHere)
         await cluster.stop()
     }
 
