@@ -107,7 +107,7 @@ final class MemoryPlane: UploadPlane, ChunkSource {
         var sendsInFlightPeak = 0
         var reads = 0
         var readsByID: [ChunkID: Int] = [:]
-        var published: [ModelVersion] = []
+        var published: [Holdfast.ModelVersion] = []
         var faults: [String] = []
     }
 
@@ -187,7 +187,7 @@ final class MemoryPlane: UploadPlane, ChunkSource {
 
     func publish(
         _ upload: UploadID, name: String, version: String?, root: ChunkID, totals: UploadTotals
-    ) async throws(HoldfastError) -> ModelVersion {
+    ) async throws(HoldfastError) -> Holdfast.ModelVersion {
         try await beforePublish(self)
         return try state.withLock { (state) throws(HoldfastError) in
             let ordinals = state.uploads[upload] ?? [:]
@@ -197,7 +197,7 @@ final class MemoryPlane: UploadPlane, ChunkSource {
             guard ordinals.values.allSatisfy({ state.chunks[$0] != nil }) else {
                 throw HoldfastError(.notFound, "chunks are missing")
             }
-            let model = ModelVersion(
+            let model = Holdfast.ModelVersion(
                 name: name, version: version ?? "\(state.published.count + 1)", root: root.hex, revision: 1,
                 bytes: totals.bytes, files: totals.files, chunks: totals.chunks, publishedMilliseconds: 0,
                 retired: false)

@@ -8,7 +8,7 @@ import Testing
 
 @Suite struct PullTests {
     /// Pushes `files` into `plane`.
-    private func published(_ files: [(String, [UInt8])], _ plane: MemoryPlane) async throws -> ModelVersion {
+    private func published(_ files: [(String, [UInt8])], _ plane: MemoryPlane) async throws -> Holdfast.ModelVersion {
         let scratch = try Scratch()
         for (path, bytes) in files { try scratch.write(path, bytes) }
         return try await Pusher.push(scratch.path, as: "m", plane: plane).model
@@ -69,12 +69,12 @@ import Testing
     }
 
     /// Puts a manifest made by hand among the chunks.
-    private func publish(_ manifest: Manifest, _ plane: MemoryPlane) -> ModelVersion {
+    private func publish(_ manifest: Manifest, _ plane: MemoryPlane) -> Holdfast.ModelVersion {
         let tail = ManifestChunks(manifest.encoded())
         plane.state.withLock { state in
             for part in tail.parts + [tail.root] { state.chunks[part.id] = Array(part.bytes.readableBytesView) }
         }
-        return ModelVersion(
+        return Holdfast.ModelVersion(
             name: "m", version: "9", root: tail.root.id.hex, revision: 1, bytes: manifest.totalBytes,
             files: manifest.files.count, chunks: 0, publishedMilliseconds: 0, retired: false)
     }

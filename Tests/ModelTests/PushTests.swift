@@ -139,6 +139,28 @@ import Testing
         plane.checkRules()
     }
 
+    @Test func `a publish that lacks chunks of a lost node is tried again, one that lacks none is not`() async throws {
+        let scratch = try Scratch()
+        try scratch.write("a", [1, 2, 3])
+        let tries = Atomic(0)
+        let loses = MemoryPlane(beforePublish: { (plane) throws(HoldfastError) in
+            guard tries.add(1, ordering: .relaxed).newValue == 1 else { return }
+            plane.state.withLock { $0.chunks.removeAll() }
+            throw HoldfastError(.unavailable, "no quorum holds every chunk")
+        })
+        let result = try await push(scratch.path, loses)
+        #expect(tries.load(ordering: .relaxed) == 2)
+        #expect(result.newBytes == 3)
+        let refusals = Atomic(0)
+        let refuses = MemoryPlane(beforePublish: { (_) throws(HoldfastError) in
+            refusals.add(1, ordering: .relaxed)
+            throw HoldfastError(.unavailable, "no quorum")
+        })
+        let error = await failure { () throws(HoldfastError) in try await push(scratch.path, refuses) }
+        #expect(error?.code == .unavailable && error?.message == "no quorum")
+        #expect(refusals.load(ordering: .relaxed) == 1)
+    }
+
     @Test func `a node that never keeps chunks ends the push`() async throws {
         let scratch = try Scratch()
         try scratch.write("a", [1])
@@ -274,6 +296,41 @@ import Testing
         #expect(buffers.peakBytes <= ModelLimits.pushBytesMax / 2)
         #expect(buffers.peakBytes > 0)
         #expect(plane.state.withLock { $0.sendsInFlightPeak } <= ModelLimits.sendsMax)
+    }
+
+    @Test func `a buffer that comes back is used again`() async throws {
+        let scratch = try Scratch()
+        var random = SeededRandom(state: 8)
+        let path = try scratch.write("a", random.bytes(8 << 20))
+        let file = OpenFile(owning: open(path, O_RDONLY), path: path)
+        let buffers = ChunkBuffers(bytes: ModelLimits.chunkBytesMax)
+        func address(of buffer: ChunkBuffer) -> UInt {
+            buffer.bytes.withUnsafeReadableBytes { UInt(bitPattern: $0.baseAddress) }
+        }
+        let first = try await buffers.take(4 << 20)
+        try first.read(4 << 20, of: file, at: 0, changed: HoldfastError(.preconditionFailed, "short"))
+        let place = address(of: first)
+        buffers.give(first)
+        let second = try await buffers.take(4 << 20)
+        try second.read(4 << 20, of: file, at: 4 << 20, changed: HoldfastError(.preconditionFailed, "short"))
+        #expect(address(of: second) == place)
+        #expect(first.bytes.readableBytes == 0)
+        #expect(throws: HoldfastError.self) {
+            try second.read(1, of: file, at: 8 << 20, changed: HoldfastError(.preconditionFailed, "short"))
+        }
+    }
+
+    @Test func `whoever waits for bytes is served in order and leaves when cancelled`() async throws {
+        let budget = ByteBudget(bytes: 10)
+        try await budget.take(8)
+        let cancelled = Task { await failure { () throws(HoldfastError) in try await budget.take(5) } }
+        cancelled.cancel()
+        #expect(await cancelled.value?.code == .unavailable)
+        let waiting = Task { () -> Bool in (try? await budget.take(10)) != nil }
+        budget.give(8)
+        #expect(await waiting.value)
+        budget.give(10)
+        #expect(budget.peakBytes == 10)
     }
 
     @Test func `a cancelled push stops and publishes nothing`() async throws {
