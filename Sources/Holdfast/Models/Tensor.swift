@@ -2,7 +2,8 @@
 ///
 /// A tensor keeps its bytes for as long as it lives: where its chunks lie raw in this process' own directory they are the
 /// chunk files themselves, mapped and read without a copy; else they were read once, checked against their names, into
-/// memory of its own. It may be used from any thread.
+/// memory of its own. Mapped bytes were checked when their chunk was written and are not checked again here: finding rot on
+/// the disk is the scrub's work. It may be used from any thread.
 public struct Tensor: Sendable {
     /// Its name, element type, shape and size.
     public let info: TensorInfo
