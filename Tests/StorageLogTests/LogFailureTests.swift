@@ -32,7 +32,9 @@ import Testing
             Issue.record("\(heard.failures)")
             return
         }
+        let pending = log.store.pendingBytes
         for index in 5...20 as ClosedRange<LogIndex> { log.submit(entries(index...index, term: 1)) }
+        #expect(log.store.pendingBytes == pending)
         log.store.close()
         #expect(log.failures.count == 1)
         #expect(hits.value == 1)
@@ -111,6 +113,9 @@ import Testing
                 .persist(
                     sequence: log.nextSequence, hardState: HardState(term: 0, vote: 0, commit: index - 1), entries: []))
             log.store.submit(.compact(through: index - 1))
+            // Compaction follows the acknowledgement of its batch: the second answer shows that it is over.
+            try log.persist([])
+            try log.persist([])
             try log.persist(entries(index...index, term: 1, bytes: 3000))
         }
         log.store.close()
