@@ -41,8 +41,11 @@ final class CompletenessWatch: Sendable {
         var firstLacking: UInt64?
         var missingBytes: UInt64 = 0
         var surveyed: UInt64 = 0
-        /// Publishes were applied that no survey has looked at.
-        var isStale = true
+        /// Changes of models and losses of chunks so far, and how many of them the last survey knew: it counts only once it has ended.
+        var changes: UInt64 = 1
+        var surveyedChanges: UInt64 = 0
+
+        var isStale: Bool { changes != surveyedChanges }
     }
 
     private let keeper: ChunkKeeper
@@ -72,7 +75,7 @@ final class CompletenessWatch: Sendable {
 
     /// A version was published or retired: look again. Never blocks.
     func modelsChanged() {
-        state.withLock { $0.isStale = true }
+        state.withLock { $0.changes += 1 }
         bell.yield()
     }
 
@@ -81,7 +84,7 @@ final class CompletenessWatch: Sendable {
         state.withLock { state in
             state.generation += 1
             state.whole.removeAll()
-            state.isStale = true
+            state.changes += 1
         }
         bell.yield()
     }
@@ -120,27 +123,20 @@ final class CompletenessWatch: Sendable {
     }
 
     private func survey() async throws(HoldfastError) -> Survey {
-        let (whole, generation) = state.withLock { state in
-            state.isStale = false
-            return (state.whole, state.generation)
+        let before = state.withLock { $0 }
+        let survey = try await keeper.readers.run { () throws(HoldfastError) in
+            try self.survey(knownWhole: before.whole)
         }
-        do throws(HoldfastError) {
-            let survey = try await keeper.readers.run { () throws(HoldfastError) in
-                try self.survey(knownWhole: whole)
-            }
-            state.withLock { state in
-                guard generation == state.generation else { return }
-                state.whole = survey.whole
-                state.hasSurveyed = true
-                state.surveyed = survey.revision
-                state.firstLacking = survey.lacks.first?.publishedRevision
-                state.missingBytes = survey.lacks.reduce(0) { $0 + $1.missingBytes }
-            }
-            return survey
-        } catch {
-            state.withLock { $0.isStale = true }
-            throw error
+        state.withLock { state in
+            guard before.generation == state.generation else { return }
+            state.whole = survey.whole
+            state.hasSurveyed = true
+            state.surveyed = survey.revision
+            state.surveyedChanges = before.changes
+            state.firstLacking = survey.lacks.first?.publishedRevision
+            state.missingBytes = survey.lacks.reduce(0) { $0 + $1.missingBytes }
         }
+        return survey
     }
 
     /// Holds the rows against the disk. Blocks.

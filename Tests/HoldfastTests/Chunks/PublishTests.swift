@@ -1,6 +1,7 @@
 import NIOCore
 import ReplicaCore
 import Storage
+import Synchronization
 import Testing
 
 @testable import Holdfast
@@ -40,6 +41,23 @@ import Testing
         cluster.heal()
         try await eventually("node 3 has caught up") { try cluster.replica(3).isComplete }
         #expect(try cluster.count(material, at: 3) == 5)
+        await cluster.stop()
+    }
+
+    @Test func aNodeClaimsAPublishOnlyOnceItHasLookedForItsChunks() async throws {
+        let cluster = try ChunkCluster()
+        let material = Material(seed: 19, count: 2)
+        cluster.cut(3)
+        try await cluster.begin(material)
+        try await cluster.send(material, 0..<2, to: 1)
+        let third = try cluster.replica(3)
+        try await eventually("node 3 has looked at what was there before") { third.isComplete }
+        let claimed = Mutex<UInt64?>(nil)
+        // The next rows that node 3 reads are those of its look after the publish.
+        third.set(afterRead: { claimed.withLock { $0 = third.chunks.completeness.through } })
+        let model = try await cluster.publish(material)
+        try await eventually("node 3 looks") { claimed.withLock { $0 != nil } }
+        #expect(try #require(claimed.withLock { $0 }) < model.publishedRevision)
         await cluster.stop()
     }
 
