@@ -159,6 +159,24 @@ kill_node() {
     wait "$pid" 2>/dev/null || true
 }
 
+# Ends every node with SIGTERM; each must end with status 0 within 10 s.
+stop_nodes() {
+    local id pid status
+    for id in "${!node_pid[@]}"; do kill -TERM "${node_pid[$id]}"; done
+    for id in "${!node_pid[@]}"; do
+        pid=${node_pid[$id]}
+        local deadline=$((SECONDS + 10))
+        while kill -0 "$pid" 2>/dev/null; do
+            ((SECONDS <= deadline)) || fail "node $id did not end within 10 s of SIGTERM"
+            sleep 0.05
+        done
+        status=0
+        wait "$pid" || status=$?
+        unset "node_pid[$id]"
+        ((status == 0)) || fail "node $id ended with status $status after SIGTERM"
+    done
+}
+
 # json FIELD: the field of the JSON document on standard input.
 json() { python3 -c 'import json,sys; value=json.load(sys.stdin)[sys.argv[1]]; print("" if value is None else value)' "$1"; }
 

@@ -63,6 +63,12 @@ extension Applier {
                 .preconditionFailed,
                 "upload \(upload.id) names \(upload.count) chunks, but only the first \(upload.prefix) without a gap")
         }
+        // A chunk added after the receipts were gathered is one that nobody vouched for.
+        guard upload.count == wanted.chunks else {
+            return Refusal(
+                .preconditionFailed,
+                "upload \(upload.id) names \(upload.count) chunks and the publish \(wanted.chunks); publish again")
+        }
         group.overlay.settle()
         guard try group.overlay.get(RowKey.chunk(wanted.root, number: upload.number)) != nil else {
             return Refusal(.preconditionFailed, "root \(wanted.root) is not a chunk of upload \(upload.id)")

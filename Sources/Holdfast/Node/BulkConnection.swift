@@ -10,50 +10,90 @@ final class BulkConnection: ConnectionHandler, @unchecked Sendable {
     private static let underWayMax = 8
 
     private let chunks: NodeChunks
+    private var connection: Connection?
     private var underWay = 0
+    /// Answers that wait until the socket takes bytes again: a refused send would leave its caller waiting.
+    private var ready: [(id: UInt64, answer: BulkAnswer)] = []
+
+    /// What one request came to.
+    private enum BulkAnswer: Sendable {
+        /// Sent from its file to the socket without a copy.
+        case file(OutgoingChunk)
+        case payload(ByteBuffer)
+        case failure(HoldfastError)
+    }
 
     init(chunks: NodeChunks) { self.chunks = chunks }
+
+    func connected(_ connection: Connection) { self.connection = connection }
 
     func received(_ connection: Connection, _ header: FrameHeader, _ payload: ByteBuffer) {
         underWay += 1
         if underWay >= Self.underWayMax { connection.pauseReading() }
         Task { [chunks] in
+            let answer: BulkAnswer
             do throws(HoldfastError) {
-                try await Self.serve(header, payload, chunks, over: connection)
+                answer = try await Self.carryOut(header, payload, chunks)
             } catch {
-                connection.submit(FrameKind.failure.rawValue, id: header.id) { ErrorCodec.encode(error, into: &$0) }
+                answer = .failure(error)
             }
-            connection.eventLoop.execute { self.ended(connection) }
+            connection.eventLoop.execute {
+                self.ready.append((header.id, answer))
+                self.sendReady()
+            }
         }
     }
 
-    func closed(_ connection: Connection, _ reason: CloseReason) {}
+    func writabilityChanged(_ connection: Connection) { sendReady() }
 
-    private func ended(_ connection: Connection) {
-        underWay -= 1
-        if underWay == Self.underWayMax - 1, connection.isOpen { connection.resumeReading() }
+    func closed(_ connection: Connection, _ reason: CloseReason) {
+        self.connection = nil
+        ready = []
     }
 
-    /// Carries out one request and sends the answer; a chunk that lies here goes from its file to the socket without a copy.
-    private static func serve(
-        _ header: FrameHeader, _ payload: ByteBuffer, _ chunks: NodeChunks, over connection: Connection
-    ) async throws(HoldfastError) {
+    /// Sends as long as the socket takes bytes; reads on once there is room for more requests.
+    private func sendReady() {
+        guard let connection, connection.isOpen else { return }
+        var sent = 0
+        while sent < ready.count, connection.isWritable {
+            let (id, answer) = ready[sent]
+            send(answer, id: id, over: connection)
+            // Counts the bytes of this answer before the next is looked at.
+            connection.flush()
+            sent += 1
+        }
+        guard sent > 0 else { return }
+        ready.removeFirst(sent)
+        let wasFull = underWay >= Self.underWayMax
+        underWay -= sent
+        if wasFull, underWay < Self.underWayMax { connection.resumeReading() }
+    }
+
+    private func send(_ answer: BulkAnswer, id: UInt64, over connection: Connection) {
+        switch answer {
+        case .payload(let payload):
+            connection.send(FrameKind.success.rawValue, id: id, payload: payload)
+        case .failure(let error):
+            connection.send(FrameKind.failure.rawValue, id: id) { ErrorCodec.encode(error, into: &$0) }
+        case .file(let chunk):
+            do throws(HoldfastError) {
+                connection.sendFile(
+                    FrameKind.success.rawValue, id: id, descriptor: try chunk.duplicate(), offset: 0,
+                    count: chunk.byteCount)
+            } catch {
+                connection.send(FrameKind.failure.rawValue, id: id) { ErrorCodec.encode(error, into: &$0) }
+            }
+        }
+    }
+
+    private static func carryOut(
+        _ header: FrameHeader, _ payload: ByteBuffer, _ chunks: NodeChunks
+    ) async throws(HoldfastError) -> BulkAnswer {
         var body = payload
         let deadline = try RequestHead.decode(&body)
         let kind = FrameKind(rawValue: header.kind)
-        if kind == .getChunk, let id = chunkID(in: body), let chunk = await local(id, chunks) {
-            let descriptor = try chunk.duplicate()
-            connection.eventLoop.execute {
-                connection.sendFile(
-                    FrameKind.success.rawValue, id: header.id, descriptor: descriptor, offset: 0, count: chunk.byteCount)
-                connection.flush()
-            }
-            return
-        }
-        let answer = try await answer(kind, body, deadline: deadline, chunks)
-        guard connection.submit(FrameKind.success.rawValue, id: header.id, payload: answer) else {
-            throw HoldfastError(.overloaded, "too many bytes wait to be sent on this connection")
-        }
+        if kind == .getChunk, let id = chunkID(in: body), let chunk = await local(id, chunks) { return .file(chunk) }
+        return .payload(try await answer(kind, body, deadline: deadline, chunks))
     }
 
     /// The chunk's file, if it lies here.

@@ -207,7 +207,7 @@ final class Replica: @unchecked Sendable {
         committed.reserveCapacity(entries.count)
         for entry in entries {
             let content: CommittedEntry.Content =
-                entry.kind == .normal ? .normal(entry.data) : .configuration(configure(entry))
+                entry.isConfigurationChange ? .configuration(configure(entry)) : .normal(entry.data)
             committed.append(CommittedEntry(index: entry.index, term: entry.term, content: content))
         }
         applyLane.submit(committed)
