@@ -125,7 +125,7 @@ import Testing
         try copy.write(golden)
         let (store, recovered) = try LogStore.open(directory: copy.path)
         #expect(recovered.hardState == HardState(term: 2, vote: 1, commit: 3))
-        #expect(recovered.terms == [TermRun(first: 1, term: 1), TermRun(first: 5, term: 2)])
+        #expect(recovered.terms == [Storage.TermRun(first: 1, term: 1), Storage.TermRun(first: 5, term: 2)])
         let expected = entries(1...4, term: 1, bytes: 900) + entries(5...5, term: 2, bytes: 50)
         #expect(try store.read(from: 1, to: 5, bytesMax: .max) == expected)
     }

@@ -45,7 +45,7 @@ import Testing
         let again = try open()
         #expect(again.recovered.lastIndex == 100)
         #expect(again.recovered.lastTerm == 3)
-        #expect(again.recovered.terms == [TermRun(first: 1, term: 3)])
+        #expect(again.recovered.terms == [Storage.TermRun(first: 1, term: 3)])
         #expect(again.recovered.hardState == HardState(term: 3, vote: 2, commit: 50))
         #expect(again.recovered.tornBytes == 0)
         #expect(!again.recovered.repairedCopies)
@@ -78,7 +78,7 @@ import Testing
         log.store.close()
 
         let again = try open()
-        #expect(again.recovered.terms == [TermRun(first: 1, term: 1), TermRun(first: 10, term: 2)])
+        #expect(again.recovered.terms == [Storage.TermRun(first: 1, term: 1), Storage.TermRun(first: 10, term: 2)])
         #expect(try again.all() == expected)
         try again.persist(entries(11...30, term: 3, bytes: 300))
         #expect(
@@ -126,7 +126,7 @@ import Testing
         let again = try open()
         #expect(again.recovered.previousIndex == previous)
         #expect(again.recovered.previousTerm == 2)
-        #expect(again.recovered.terms == [TermRun(first: previous + 1, term: 2)])
+        #expect(again.recovered.terms == [Storage.TermRun(first: previous + 1, term: 2)])
         #expect(again.recovered.hardState.commit == 90)
         #expect(
             try again.all() == Array(written[Int(previous)...]) + entries(101...101, term: 2)

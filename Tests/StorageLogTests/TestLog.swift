@@ -146,10 +146,10 @@ func entries(_ range: ClosedRange<LogIndex>, term: Term, bytes: Int = 40) -> [En
 }
 
 /// The terms of a list of entries, run by run.
-func runs(_ entries: [Entry]) -> [TermRun] {
-    var runs: [TermRun] = []
+func runs(_ entries: [Entry]) -> [Storage.TermRun] {
+    var runs: [Storage.TermRun] = []
     for entry in entries where runs.last?.term != entry.term {
-        runs.append(TermRun(first: entry.index, term: entry.term))
+        runs.append(Storage.TermRun(first: entry.index, term: entry.term))
     }
     return runs
 }
