@@ -35,7 +35,7 @@ package final class Lane<Item: Sendable>: Sendable {
 
 /// The items under way to a lane's thread.
 ///
-/// `@unchecked Sendable`: `items` and `isStopping` are touched only between `lock` and `unlock` of `state`.
+/// `@unchecked Sendable`: `items`, `isStopping` and `hasEnded` are touched only between `lock` and `unlock` of `state`.
 private final class LaneQueue<Item: Sendable>: @unchecked Sendable {
     private enum State: Equatable {
         case idle
@@ -46,6 +46,7 @@ private final class LaneQueue<Item: Sendable>: @unchecked Sendable {
     private let state = ConditionLock<State>(value: .idle)
     private var items: [Item] = []
     private var isStopping = false
+    private var hasEnded = false
 
     func submit(_ item: Item) -> Int {
         state.lock()
@@ -70,14 +71,14 @@ private final class LaneQueue<Item: Sendable>: @unchecked Sendable {
 
     func ended() {
         state.lock()
+        hasEnded = true
         state.unlock(withValue: .ended)
     }
 
     func stop() {
         state.lock()
-        let isEnded = state.value == .ended
         isStopping = true
-        state.unlock(withValue: isEnded ? .ended : .ready)
+        state.unlock(withValue: hasEnded ? .ended : .ready)
         state.lock(whenValue: .ended)
         state.unlock()
     }

@@ -3,7 +3,6 @@ internal import NIOCore
 internal import RaftCore
 internal import ReplicaCore
 internal import Storage
-internal import Synchronization
 internal import Transport
 
 /// Keeps the log short: flushes the rows now and then, and lets go of entries that the rows have durably and that every
@@ -35,23 +34,21 @@ final class LogMaintenance: @unchecked Sendable {
         self.members = members
         self.logger = logger
         compacted = replica.log.previousIndex
-        let done = FlushResult()
+        let done = Relay<@Sendable (LogIndex?) -> Void>()
         flushLane = Lane("hf-flush") { indexes in
             // One flush covers every index that waits.
             guard let newest = indexes.max() else { return }
             do throws(RowStoreError) {
                 try rows.flush()
-                done.report(newest)
+                done.body?(newest)
             } catch {
                 logger.error("rows could not be flushed", metadata: ["error": "\(error)"])
-                done.report(nil)
+                done.body?(nil)
             }
         }
-        done.handler.withLock { handler in
-            handler = { [weak self, loop = replica.loop] index in
-                guard let self else { return }
-                loop.execute { self.flushEnded(index) }
-            }
+        done.set { [weak self, loop = replica.loop] index in
+            guard let self else { return }
+            loop.execute { self.flushEnded(index) }
         }
     }
 
@@ -97,11 +94,4 @@ final class LogMaintenance: @unchecked Sendable {
         replica.step(.compacted(through: through))
         logger.debug("log compacted", metadata: ["through": "\(through)"])
     }
-}
-
-/// Breaks the circle between the flush thread and its owner.
-private final class FlushResult: Sendable {
-    let handler = Mutex<(@Sendable (LogIndex?) -> Void)?>(nil)
-
-    func report(_ index: LogIndex?) { handler.withLock { $0 }?(index) }
 }

@@ -110,9 +110,9 @@ final class Member: Sendable {
         self.peers = peers
 
         // The apply thread reports to parts that are made after it.
-        let applied = AppliedRelay()
+        let applied = Relay<@Sendable (AppliedGroup) -> Void>()
         let applyLane = ApplyLane(
-            rows: stores.rows, applier: stores.applier, figures: figures, onApplied: { applied.relay($0) },
+            rows: stores.rows, applier: stores.applier, figures: figures, onApplied: { applied.body?($0) },
             onFault: { fault.report($0) })
         let readLane = ReadLane(rows: stores.rows)
         let replies = ReplyQueue(loop: loops.request)
@@ -370,12 +370,4 @@ private final class TargetCell: RequestTarget {
     ) async throws(CallFailure) -> @Sendable () -> Void {
         try await local.watch(request, deadline: deadline, take: take)
     }
-}
-
-/// What the apply thread reports to, set before its first entry.
-private final class AppliedRelay: Sendable {
-    private let handler = Mutex<(@Sendable (AppliedGroup) -> Void)?>(nil)
-
-    func set(_ body: @escaping @Sendable (AppliedGroup) -> Void) { handler.withLock { $0 = body } }
-    func relay(_ group: AppliedGroup) { handler.withLock { $0 }?(group) }
 }

@@ -188,7 +188,7 @@ public final class HoldfastNode: Service, Sendable {
         let loops = ClientLoops(request: group.next(), bulk: group.next())
         var settings = TransportSettings(logger: logger)
         settings.allowPlaintext = configuration.allowPlaintext
-        let admission = AdmissionRelay()
+        let admission = Relay<Admit>()
         var listener: Listener?
         do throws(HoldfastError) {
             if !isLocal { listener = try await bind(stores, loops, settings, admission) }
@@ -243,7 +243,7 @@ public final class HoldfastNode: Service, Sendable {
     }
 
     private func bind(
-        _ stores: MemberStores, _ loops: ClientLoops, _ settings: TransportSettings, _ admission: AdmissionRelay
+        _ stores: MemberStores, _ loops: ClientLoops, _ settings: TransportSettings, _ admission: Relay<Admit>
     ) async throws(HoldfastError) -> Listener {
         let identity = stores.directory.identity
         let own = identity.members.first { $0.node == identity.node }?.endpoint
@@ -254,26 +254,15 @@ public final class HoldfastNode: Service, Sendable {
         do throws(TransportError) {
             return try await Listener.bind(
                 endpoint, controlLoop: loops.request, bulkLoop: loops.bulk, settings: settings,
-                admit: { admission.admit($0, $1) })
+                admit: { hello, remote in
+                    admission.body?(hello, remote)
+                        ?? .refuse(.unavailable, "the node is starting; try again in a moment")
+                })
         } catch {
             let code: HoldfastError.Code
             if case .plaintextRefused = error { code = .permissionDenied } else { code = .unavailable }
             throw HoldfastError(code, "\(error)")
         }
-    }
-}
-
-/// Answers hellos while the node is still being wired.
-private final class AdmissionRelay: Sendable {
-    private let rule = Mutex<Admit?>(nil)
-
-    func set(_ admit: @escaping Admit) { rule.withLock { $0 = admit } }
-
-    func admit(_ hello: Hello, _ remote: String) -> Admission {
-        guard let admit = rule.withLock({ $0 }) else {
-            return .refuse(.unavailable, "the node is starting; try again in a moment")
-        }
-        return admit(hello, remote)
     }
 }
 
