@@ -3,9 +3,8 @@ internal import RaftCore
 
 /// The wire form of a consensus message; drawn in `Docs/Reference/WireProtocol.md`.
 ///
-/// A fixed head of 76 bytes, then the entries, then the snapshot. Indexes of entries are consecutive and are not sent.
+/// A fixed head of 88 bytes, then the entries, then the snapshot. Indexes of entries are consecutive and are not sent.
 enum ConsensusCodec {
-    private static let headBytes = 76
     private static let entryHeadBytes = 13
 
     /// Why bytes are no message.
