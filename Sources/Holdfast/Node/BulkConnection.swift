@@ -33,7 +33,7 @@ final class BulkConnection: ConnectionHandler, @unchecked Sendable {
         Task { [chunks] in
             let answer: BulkAnswer
             do throws(HoldfastError) {
-                answer = try await Self.carryOut(header, payload, chunks)
+                answer = try await Self.carryOut(header, payload, chunks, isMember: connection.peer.role == .member)
             } catch {
                 answer = .failure(error)
             }
@@ -87,22 +87,21 @@ final class BulkConnection: ConnectionHandler, @unchecked Sendable {
     }
 
     private static func carryOut(
-        _ header: FrameHeader, _ payload: ByteBuffer, _ chunks: NodeChunks
+        _ header: FrameHeader, _ payload: ByteBuffer, _ chunks: NodeChunks, isMember: Bool
     ) async throws(HoldfastError) -> BulkAnswer {
         var body = payload
         let deadline = try RequestHead.decode(&body)
         let kind = FrameKind(rawValue: header.kind)
-        if kind == .getChunk, let id = chunkID(in: body), let chunk = await local(id, chunks) { return .file(chunk) }
-        return .payload(try await answer(kind, body, deadline: deadline, chunks))
-    }
-
-    /// The chunk's file, if it lies here.
-    private static func local(_ id: ChunkID, _ chunks: NodeChunks) async -> OutgoingChunk? {
-        do throws(HoldfastError) {
-            return try await chunks.chunk(id)
-        } catch {
-            return nil  // The slow way fetches it, or says why not.
+        if kind == .getChunk, let id = chunkID(in: body) {
+            do throws(HoldfastError) {
+                return .file(try await chunks.chunk(id))
+            } catch {
+                // A member is told that it is not here, or retired: if each fetched for the other, two that both lack a
+                // chunk would wait for each other. For a client the chunk is fetched.
+                if isMember || error.code != .notFound { throw error }
+            }
         }
+        return .payload(try await answer(kind, body, deadline: deadline, chunks))
     }
 
     private static func chunkID(in body: ByteBuffer) -> ChunkID? {
@@ -134,7 +133,9 @@ final class BulkConnection: ConnectionHandler, @unchecked Sendable {
 
 /// What stands before a chunk's bytes when it is sent to a node.
 struct ChunkPut {
-    static let byteCount = 16 + 8 + 32
+    /// Bytes before the chunk's own: the request's head, then upload, ordinal and ID. The frame's checksum covers these only,
+    /// since the ID covers the rest.
+    static let headBytes: UInt16 = 4 + 16 + 8 + 32
 
     var upload: UploadID
     var ordinal: UInt64

@@ -72,6 +72,8 @@ final class LocalTarget: RequestTarget {
         _ kind: FrameKind, _ body: ByteBuffer, deadline: NIODeadline
     ) async throws(CallFailure) -> ByteBuffer {
         do throws(HoldfastError) {
+            var body = body
+            if kind == .putChunk { _ = try RequestHead.decode(&body) }
             return try await BulkConnection.answer(kind, body, deadline: deadline, chunks)
         } catch {
             throw CallFailure(error: error, mayHaveHappened: false)

@@ -12,6 +12,7 @@ extension Replica {
 
     /// Hands leadership to `node`; answered once it leads, or with a failure after two election timeouts.
     func transferLeadership(to node: NodeID, reply: Reply) {
+        guard !isStopped else { return reply.fail(HoldfastError(.unavailable, "the node is stopping")) }
         guard raft.role == .leader else { return reply.fail(notLeader()) }
         guard raft.confState.voters.contains(node) else {
             return reply.fail(HoldfastError(.invalidArgument, "node \(node) is not a voter of this cluster"))
@@ -22,6 +23,7 @@ extension Replica {
             if case .dropped(let reason) = effect { refusal = error(reason) }
         }
         if let refusal { return reply.fail(refusal) }
+        failTransfer("another transfer took the place of the one to node \(transfer?.target ?? noNode)")
         transfer = LeadershipTransfer(target: node, deadline: .now() + .seconds(2), reply: reply)
         turn()
     }
@@ -38,6 +40,13 @@ extension Replica {
                 HoldfastError(
                     .unavailable, "node \(waiting.target) did not take over in time; is it running and caught up?"))
         }
+    }
+
+    /// Answers a transfer that somebody still waits for.
+    func failTransfer(_ reason: String) {
+        guard let waiting = transfer else { return }
+        transfer = nil
+        waiting.reply.fail(HoldfastError(.unavailable, reason))
     }
 
     /// The voter that would take over best: connected, and with the longest log.

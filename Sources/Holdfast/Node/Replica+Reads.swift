@@ -27,6 +27,8 @@ struct ReadRound {
 extension Replica {
     /// How long a round may go unanswered before its reads are asked for anew.
     private static let roundPatience = TimeAmount.milliseconds(400)
+    /// Reads that wait for the next round: as many as consensus lets wait for a quorum.
+    private static let gatheredMax = 65_536
 
     /// Takes a read; a stale one goes to the read thread at once.
     func read(_ job: ReadJob, consistency: ReadConsistency) {
@@ -34,6 +36,9 @@ extension Replica {
         switch consistency {
         case .stale: submit([job])
         case .linearizable:
+            guard reads.gathered.count < Self.gatheredMax else {
+                return job.reply.fail(HoldfastError(.overloaded, "too many reads wait for a round; try again later"))
+            }
             reads.gathered.append(job)
             turn()
         }
@@ -42,6 +47,9 @@ extension Replica {
     /// Keeps (4).
     func startReadRound() {
         guard reads.askedAt == nil, !reads.gathered.isEmpty else { return }
+        // Before its term's first commit a leader's commit index may be behind (thesis §6.4), and a leader without peers would
+        // answer at once: after a restart, without the last acknowledged writes.
+        guard raft.role != .leader || raft.term(at: raft.commitIndex) == raft.term else { return }
         reads.asked = reads.gathered
         reads.gathered = []
         reads.nextContext &+= 1
@@ -71,7 +79,8 @@ extension Replica {
         reads.askedAt = nil
         figures.readRounds.increment()
         if index <= appliedIndex { submit(jobs) } else { reads.waiting.append((index, jobs)) }
-        startReadRound()
+        // This is in the middle of a turn's effects: what a round asked for now would wait for the next turn.
+        if !reads.gathered.isEmpty { turn() }
     }
 
     /// Lets reads go whose index is applied.
@@ -98,6 +107,11 @@ extension Replica {
         for job in reads.asked where isLate(job) { job.reply.fail(lateRead()) }
         reads.gathered.removeAll(where: isLate)
         reads.asked.removeAll(where: isLate)
+        for place in reads.waiting.indices {
+            for job in reads.waiting[place].jobs where isLate(job) { job.reply.fail(lateRead()) }
+            reads.waiting[place].jobs.removeAll(where: isLate)
+        }
+        reads.waiting.removeAll { $0.jobs.isEmpty }
     }
 
     func failReads(_ error: HoldfastError) {

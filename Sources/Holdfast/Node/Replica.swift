@@ -238,7 +238,7 @@ final class Replica: @unchecked Sendable {
 
     /// Calls `resume` once rows are applied through `index`.
     func whenApplied(_ index: LogIndex, resume: @escaping @Sendable () -> Void) {
-        if appliedIndex >= index { resume() } else { appliedWaiters.append((index, resume)) }
+        if isStopped || appliedIndex >= index { resume() } else { appliedWaiters.append((index, resume)) }
     }
 
     /// Stops taking events; replies that wait are told that their outcome is unknown.
@@ -246,6 +246,7 @@ final class Replica: @unchecked Sendable {
         guard !isStopped else { return }
         failProposals(error)
         failReads(error)
+        failTransfer("the node stopped before node \(transfer?.target ?? noNode) took over")
         isStopped = true
         for waiter in appliedWaiters { waiter.resume() }
         appliedWaiters = []
@@ -306,6 +307,8 @@ final class Replica: @unchecked Sendable {
         }
         retryReads()
         settleTransfer(now: .now())
+        // In the middle of a turn's effects: the reads are asked for again in the next one.
+        turn()
         figures.leaderChanges.increment()
         onLeadership(leadership)
     }
