@@ -64,6 +64,13 @@ final class RemoteNode: RequestTarget {
         let channel = try await channel(kind.purpose, deadline: deadline)
         let result = await withUnsafeContinuation { (continuation: AnswerContinuation) in
             do throws(TransportError) {
+                if kind == .putChunk {
+                    // Brings its head, so that its megabytes need no copy.
+                    try channel.call(
+                        kind.rawValue, deadline: deadline, payload: body, summed: ChunkPut.headBytes
+                    ) { continuation.resume(returning: $0) }
+                    return
+                }
                 try channel.call(kind.rawValue, deadline: deadline) { buffer in
                     RequestHead.encode(deadline: deadline, into: &buffer)
                     buffer.writeImmutableBuffer(body)

@@ -35,7 +35,8 @@ struct RoutedUploads: UploadPlane {
 
     func send(_ upload: UploadID, ordinal: Int, id: ChunkID, bytes: ByteBuffer) async throws(HoldfastError) {
         var body = ByteBuffer()
-        body.reserveCapacity(ChunkPut.byteCount + bytes.readableBytes)
+        body.reserveCapacity(Int(ChunkPut.headBytes) + bytes.readableBytes)
+        RequestHead.encode(deadline: .now() + patience, into: &body)
         ChunkPut(upload: upload, ordinal: UInt64(ordinal), id: id).encode(into: &body)
         body.writeImmutableBuffer(bytes)
         _ = try await router.send(.putChunk, body, to: .uploads, deadline: store.deadline, attempt: patience)

@@ -37,6 +37,27 @@ final class FigureSampler: Sendable {
         sampleLog()
         sampleRows()
         sampleTransport()
+        sampleChunks()
+    }
+
+    private func sampleChunks() {
+        let figures = chunks.figures
+        set("chunks_accepted", figures.acceptedChunks)
+        set("chunks_accepted_bytes", figures.acceptedBytes)
+        set("chunks_fetched", figures.fetchedChunks)
+        set("chunks_fetched_bytes", figures.fetchedBytes)
+        set("chunks_served", figures.servedChunks)
+        set("chunks_served_bytes", figures.servedBytes)
+        for (reason, count) in [
+            ("hash", figures.refusedHash), ("notNamed", figures.refusedNotNamed),
+            ("overloaded", figures.refusedOverloaded), ("full", figures.refusedFull),
+        ] { set("chunks_refused", count, [("reason", reason)]) }
+        set("chunks_fetched_wrong", figures.mismatchedFetches)
+        set("chunks_swept", figures.sweptChunks)
+        set("chunks_swept_bytes", figures.sweptBytes)
+        set("chunks_sweeps_failed", figures.failedSweeps)
+        set("chunks_quarantined", figures.quarantinedChunks)
+        gauge("chunks_write_seconds_sum", Double(figures.writeNanoseconds) / 1e9)
     }
 
     private func sampleLog() {
