@@ -133,6 +133,8 @@ enum BenchModelFile {
             guard isWritten else { throw failed(path) }
             left -= min(left, block.count)
         }
+        // Else the kernel writes this file back while the push is timed.
+        guard fsync(descriptor) == 0 else { throw failed(path) }
     }
 
     private static func failed(_ path: String) -> Failure {
