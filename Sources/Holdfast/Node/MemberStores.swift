@@ -71,6 +71,17 @@ struct MemberStores: Sendable {
                 "the rows of \(path) end at log index \(state.index), but the log begins after "
                     + "\(recovered.previousIndex): rows were lost; rebuild this node from its peers")
         }
+        guard recovered.hardState.term >= state.term else {
+            // Term and vote are durable before any entry of their term is, so what the log holds of them is older than it was.
+            throw HoldfastError(
+                .corrupted,
+                "the log of \(path) is at term \(recovered.hardState.term), but its rows hold entries of term "
+                    + "\(state.term): its votes were lost; rebuild this node from its peers under a new ID")
+        }
+        if let lineage = applier.lineage {
+            // A crash may have come between the rows' write and this one.
+            try directory.recordLineage(lineage)
+        }
         let chunks = try ChunkStore(path: directory.layout.chunks, quarantine: directory.layout.quarantine)
         return MemberStores(
             directory: directory, log: log, rows: rows, chunks: chunks, applier: applier, lineage: applier.lineage,

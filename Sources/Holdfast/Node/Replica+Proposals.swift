@@ -5,12 +5,20 @@ internal import ReplicaCore
 extension Replica {
     /// Bytes of envelopes packed in one log entry.
     static let entryBytesMax = 256 << 10
+    /// Commands that wait while writes are under way, and their bytes: half of what may be uncommitted (64 MiB). Beyond it a disk
+    /// that stalls would let them gather without end.
+    static let gatheredMax = 65_536
+    static let gatheredBytesMax = 32 << 20
 
     /// Takes a command into this turn; the reply is answered when it is applied, or at once where this node does not lead.
     func propose(_ envelope: [UInt8], reply: Reply) {
         guard !isStopped else { return reply.fail(HoldfastError(.unavailable, "the node is stopping")) }
         guard raft.role == .leader else { return reply.fail(notLeader()) }
+        guard gathered.count < Self.gatheredMax, gatheredBytes + envelope.count <= Self.gatheredBytesMax else {
+            return reply.fail(HoldfastError(.overloaded, "too many commands wait for the log; try again later"))
+        }
         gathered.append((envelope, reply))
+        gatheredBytes += envelope.count
         turn()
     }
 
@@ -19,6 +27,7 @@ extension Replica {
         guard !gathered.isEmpty, mayPropose else { return }
         let commands = gathered
         gathered.removeAll(keepingCapacity: true)
+        gatheredBytes = 0
         var payloads: [[UInt8]] = []
         var replies: [[Reply]] = []
         for (envelope, reply) in commands {
@@ -72,6 +81,7 @@ extension Replica {
         let refused = notLeader()
         for (_, reply) in gathered { reply.fail(refused) }
         gathered.removeAll()
+        gatheredBytes = 0
     }
 
     /// The refusal that names the leader where it is known.

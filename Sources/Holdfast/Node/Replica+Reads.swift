@@ -28,7 +28,7 @@ extension Replica {
     /// How long a round may go unanswered before its reads are asked for anew.
     private static let roundPatience = TimeAmount.milliseconds(400)
     /// Reads that wait for the next round: as many as consensus lets wait for a quorum.
-    private static let gatheredMax = 65_536
+    private static let gatheredReadsMax = 65_536
 
     /// Takes a read; a stale one goes to the read thread at once.
     func read(_ job: ReadJob, consistency: ReadConsistency) {
@@ -36,7 +36,7 @@ extension Replica {
         switch consistency {
         case .stale: submit([job])
         case .linearizable:
-            guard reads.gathered.count < Self.gatheredMax else {
+            guard reads.gathered.count < Self.gatheredReadsMax else {
                 return job.reply.fail(HoldfastError(.overloaded, "too many reads wait for a round; try again later"))
             }
             reads.gathered.append(job)

@@ -49,6 +49,7 @@ final class Replica: @unchecked Sendable {
 
     /// Commands of this turn, and those on their way through the log.
     var gathered: [(envelope: [UInt8], reply: Reply)] = []
+    var gatheredBytes = 0
     var proposals: [LogIndex: [Reply]] = [:]
     var reads = ReadRound()
     var transfer: LeadershipTransfer?
