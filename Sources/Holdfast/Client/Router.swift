@@ -30,6 +30,7 @@ final class Router: Sendable {
         var targets: [any RequestTarget]
         var session: ClientSession?
         var sessionOpening: [CheckedContinuation<Result<ClientSession, HoldfastError>, Never>]?
+        var isClosed = false
     }
 
     /// The longest that one attempt waits before another node is asked.
@@ -50,9 +51,13 @@ final class Router: Sendable {
         self.logger = logger
     }
 
-    /// Closes every connection.
+    /// Closes every connection; what is asked later fails with `unavailable`.
     func close() {
-        for target in state.withLock({ $0.targets }) { (target as? RemoteNode)?.close() }
+        let targets = state.withLock { state in
+            state.isClosed = true
+            return state.targets
+        }
+        for target in targets { (target as? RemoteNode)?.close() }
     }
 
     // MARK: Requests
@@ -67,7 +72,9 @@ final class Router: Sendable {
         var mayHaveHappened = false
         var last: HoldfastError?
         while true {
-            let (target, place) = pick(route)
+            guard let (target, place) = pick(route) else {
+                throw isWrite && mayHaveHappened ? outcomeUnknown(Self.closed) : Self.closed
+            }
             do throws(CallFailure) {
                 let answer = try await target.call(kind, body, deadline: min(deadline, .now() + attempt))
                 answered(place, route)
@@ -76,7 +83,7 @@ final class Router: Sendable {
                 mayHaveHappened = mayHaveHappened || error.mayHaveHappened
                 last = error.error
                 guard Self.isWorthRepeating(error.error.code) else {
-                    if error.error.code == .sessionExpired, mayHaveHappened {
+                    if isWrite, mayHaveHappened, !Self.tellsOfAll(error.error.code) {
                         throw outcomeUnknown(error.error)
                     }
                     throw error.error
@@ -136,7 +143,7 @@ final class Router: Sendable {
     ) async throws(HoldfastError) -> @Sendable () -> Void {
         var last: HoldfastError?
         while true {
-            let (target, place) = pick(.any)
+            guard let (target, place) = pick(.any) else { throw Self.closed }
             do throws(CallFailure) {
                 return try await target.watch(request, deadline: deadline, take: take)
             } catch {
@@ -158,19 +165,29 @@ final class Router: Sendable {
     // MARK: Sessions
 
     private func openSession(deadline: NIODeadline) async throws(HoldfastError) -> ClientSession {
-        if let session = state.withLock({ $0.session }) { return session }
-        let result = await withCheckedContinuation { (continuation: SessionContinuation) in
-            let opens = state.withLock { state -> Bool in
-                if let session = state.session {
-                    continuation.resume(returning: .success(session))
-                    return false
+        while true {
+            if let session = state.withLock({ $0.session }) { return session }
+            let isOpener = Mutex(false)
+            let result = await withCheckedContinuation { (continuation: SessionContinuation) in
+                let opens = state.withLock { state -> Bool in
+                    if let session = state.session {
+                        continuation.resume(returning: .success(session))
+                        return false
+                    }
+                    defer { state.sessionOpening = (state.sessionOpening ?? []) + [continuation] }
+                    return state.sessionOpening == nil
                 }
-                defer { state.sessionOpening = (state.sessionOpening ?? []) + [continuation] }
-                return state.sessionOpening == nil
+                isOpener.withLock { $0 = opens }
+                if opens { Task { await self.open(deadline: deadline) } }
             }
-            if opens { Task { await self.open(deadline: deadline) } }
+            // Another caller's patience may have ended before this one's.
+            if case .failure(let error) = result, !isOpener.withLock({ $0 }), Self.isWorthRepeating(error.code),
+                .now() < deadline, !Task.isCancelled, await pause(until: deadline)
+            {
+                continue
+            }
+            return try result.get()
         }
-        return try result.get()
     }
 
     private typealias SessionContinuation = CheckedContinuation<Result<ClientSession, HoldfastError>, Never>
@@ -203,8 +220,10 @@ final class Router: Sendable {
 
     // MARK: Choosing
 
-    private func pick(_ route: Route) -> (any RequestTarget, Int) {
+    /// Whom to ask; nil once the router is closed.
+    private func pick(_ route: Route) -> ((any RequestTarget), Int)? {
         state.withLock { state in
+            guard !state.isClosed else { return nil }
             let place =
                 switch route {
                 case .any: state.preferred
@@ -243,6 +262,17 @@ final class Router: Sendable {
             if state.preferred == place { state.preferred = (place + 1) % state.targets.count }
             if state.uploads == place { state.uploads = (place + 1) % state.targets.count }
             return false
+        }
+    }
+
+    private static var closed: HoldfastError { HoldfastError(.unavailable, "the node was stopped") }
+
+    /// Whether a refusal with this code tells what became of every attempt before it: those that the state machine gives do, since
+    /// they come under the command's number. These come before it, or from whoever does not know the number.
+    private static func tellsOfAll(_ code: HoldfastError.Code) -> Bool {
+        switch code {
+        case .sessionExpired, .incompatible, .permissionDenied, .unauthenticated, .corrupted: false
+        default: true
         }
     }
 

@@ -71,6 +71,7 @@ final class WatchReader: Sendable {
 
     /// The changes of the next page, which may be empty; nil when cancelled.
     func nextPage() async throws(HoldfastError) -> [Change]? {
+        var pause = RetryPause()
         while true {
             if Task.isCancelled {
                 cancel()
@@ -94,6 +95,8 @@ final class WatchReader: Sendable {
             case .failure(let error):
                 guard error.code == .unavailable || error.code == .overloaded else { throw error }
                 router.rotate()
+                // A node that refuses at once must not be asked without a pause.
+                await pause.wait()
             }
             if !state.withLock({ $0.isStreaming }) { try await subscribe() }
             await wait()
