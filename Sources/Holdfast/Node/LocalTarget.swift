@@ -1,6 +1,5 @@
 internal import NIOCore
 internal import ReplicaCore
-internal import Synchronization
 internal import Transport
 
 /// The node in this process, asked without a socket.
@@ -52,19 +51,19 @@ final class LocalTarget: RequestTarget {
     ) async throws(CallFailure) -> @Sendable () -> Void {
         let watches = service.watches
         let loop = service.replica.loop
-        let kept = Mutex<UInt64?>.Box(nil)
-        loop.execute {
-            do throws(HoldfastError) {
-                let begun = try watches.begin(request, sink: .local(take))
-                kept.mutex.withLock { $0 = begun }
-            } catch {
-                take(.failure(error))
+        let result = await withCheckedContinuation {
+            (continuation: CheckedContinuation<Result<UInt64, HoldfastError>, Never>) in
+            loop.execute {
+                do throws(HoldfastError) {
+                    continuation.resume(returning: .success(try watches.begin(request, sink: .local(take))))
+                } catch {
+                    continuation.resume(returning: .failure(error))
+                }
             }
         }
-        return {
-            loop.execute {
-                if let begun = kept.mutex.withLock({ $0 }) { watches.stop(begun) }
-            }
+        switch result {
+        case .success(let begun): return { loop.execute { watches.stop(begun) } }
+        case .failure(let error): throw CallFailure(error: error, mayHaveHappened: false)
         }
     }
 

@@ -1,5 +1,6 @@
 internal import NIOCore
 internal import ReplicaCore
+internal import Transport
 
 /// The watches of a node: each is a reader of the feed with a place of its own, woken when revisions are applied.
 ///
@@ -48,6 +49,7 @@ final class WatchHub: @unchecked Sendable {
     private var watches: [UInt64: Watch] = [:]
     private var lastNumber: UInt64 = 0
     private var revision: UInt64 = 0
+    private var isStopped = false
 
     init(loop: any EventLoop, readLane: ReadLane, replies: ReplyQueue, figures: NodeFigures, revision: UInt64) {
         self.loop = loop
@@ -60,6 +62,7 @@ final class WatchHub: @unchecked Sendable {
     /// Starts a watch; throws `overloaded` where there are too many. Answers the number by which to stop it.
     @discardableResult
     func begin(_ request: WatchRequest, sink: Sink) throws(HoldfastError) -> UInt64 {
+        guard !isStopped else { throw HoldfastError(.unavailable, "the node is stopping") }
         guard watches.count < Self.watchesMax else {
             throw HoldfastError(.overloaded, "this node has \(Self.watchesMax) watches; ask another one")
         }
@@ -108,8 +111,9 @@ final class WatchHub: @unchecked Sendable {
         }
     }
 
-    /// Ends every watch with `error`.
+    /// Ends every watch with `error`, and refuses new ones.
     func stopAll(_ error: HoldfastError) {
+        isStopped = true
         for watch in watches.values { end(watch, error) }
         watches = [:]
         replies.flush()
@@ -156,27 +160,45 @@ final class WatchHub: @unchecked Sendable {
             watches[number] = nil
             end(watch, error)
         case .success(let page):
-            watch.next = page.next
             // The first frame says where the watch stands, even without an event.
-            if watch.isNew || !page.events.isEmpty { send(page, to: watch) }
+            if watch.isNew || !page.events.isEmpty, !send(page, to: watch) { break }
+            watch.next = page.next
             watch.isNew = false
             if page.next <= revision, !watch.isBlocked { read(watch) }
         }
         replies.flush()
     }
 
-    private func send(_ frame: WatchFrame, to watch: Watch) {
+    /// Sends a page; false if it did not go out: then the watch has ended, or reads the page again when there is room.
+    private func send(_ frame: WatchFrame, to watch: Watch) -> Bool {
         switch watch.sink {
+        case .local(let take):
+            take(.success(frame))
+            return true
         case .connection(let connection, let id):
             var writer = ByteWriter()
             frame.encode(into: &writer)
-            if !connection.send(.event, id: id, flags: .more, { $0.writeBytes(writer.bytes) }) {
-                watches[watch.number] = nil
-            }
+            let isSent = connection.send(.event, id: id, flags: .more) { $0.writeBytes(writer.bytes) }
             watch.isBlocked = !connection.isWritable
-        case .local(let take):
-            take(.success(frame))
+            if isSent { return true }
+            if writer.bytes.count > TransportLimits.framePayloadBytesMax {
+                // Pages end between revisions: this one revision is too long for a frame, now and later.
+                watches[watch.number] = nil
+                end(watch, Self.tooLong(frame))
+            } else {
+                // The queue is full, so the socket takes nothing, and its next word is that it does again.
+                watch.isBlocked = true
+            }
+            return false
         }
+    }
+
+    private static func tooLong(_ frame: WatchFrame) -> HoldfastError {
+        let revision = frame.events.last?.kv.modRevision ?? frame.next
+        return HoldfastError(
+            .resourceExhausted,
+            "revision \(revision) changed more keys than one frame holds; list the keys, and watch from revision "
+                + "\(revision + 1)", details: ["revision": String(revision)])
     }
 
     private func end(_ watch: Watch, _ error: HoldfastError) {

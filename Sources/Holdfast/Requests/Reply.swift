@@ -11,7 +11,10 @@ enum Reply: Sendable {
     func succeed(_ body: (inout ByteBuffer) -> Void) {
         switch self {
         case .connection(let connection, let id):
-            connection.send(.success, id: id, body)
+            guard !connection.send(.success, id: id, body) else { return }
+            // Too long for a frame (or there is no room, and then for this neither): the caller must not wait in vain. A command has
+            // been applied; asked again, its session answers with less.
+            fail(HoldfastError(.outcomeUnknown, "the answer is too long for a frame; ask for less at a time"))
         case .local(let complete):
             var buffer = ByteBuffer()
             body(&buffer)

@@ -103,11 +103,17 @@ final class RequestService: @unchecked Sendable {
 
     // MARK: Reads
 
+    /// Keys in one answer: with some 30 bytes of revisions and lengths each, 3 MiB beside the 4 MiB of keys and values, and so less
+    /// than a frame (8 MiB).
+    private static let rangeKeysMax: UInt64 = 100_000
+
     private func range(_ body: inout ByteBuffer, deadline: NIODeadline, reply: Reply) throws(HoldfastError) {
         let (consistency, query) = try decode(&body, "read") { reader throws(DecodeError) in
             (ReadConsistency(tag: try reader.byte()), try RangeQuery.decode(from: &reader))
         }
-        read(consistency, deadline, reply) { (view) throws(HoldfastError) in
+        var bounded = query
+        if bounded.limit == 0 || bounded.limit > Self.rangeKeysMax { bounded.limit = Self.rangeKeysMax }
+        read(consistency, deadline, reply) { [query = bounded] (view) throws(HoldfastError) in
             let result = try Self.query { () throws(QueryError) in
                 try History.range(query, at: view.point, rows: view.rows)
             }
