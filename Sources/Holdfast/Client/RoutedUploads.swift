@@ -60,7 +60,14 @@ struct RoutedUploads: UploadPlane {
 struct RoutedChunks: ChunkSource {
     let router: Router
     let timeout: TimeAmount
-    let local: NodeChunks?
+    /// Weak, so that a model that outlives its node keeps no directory locked.
+    weak let local: NodeChunks?
+
+    init(router: Router, timeout: TimeAmount, local: NodeChunks?) {
+        self.router = router
+        self.timeout = timeout
+        self.local = local
+    }
 
     func readChunk(_ id: ChunkID) async throws(HoldfastError) -> ByteBuffer {
         var body = ByteBuffer()

@@ -8,6 +8,8 @@ internal import Transport
 ///
 /// A read is repeated freely. A command is repeated only under its session's number, so that it is applied once however often
 /// it arrives; where no answer came in the end, the caller is told `outcomeUnknown`.
+///
+/// Once closed it holds nothing of its node any more, so that a `Store` that outlives the node keeps no directory locked.
 final class Router: Sendable {
     /// Where a request must go.
     enum Route: Sendable {
@@ -26,11 +28,12 @@ final class Router: Sendable {
         var leader: Int?
         /// The target that takes the bytes of uploads.
         var uploads = 0
-        /// Targets: the configured ones, then those that hints led to.
+        /// Targets: the configured ones, then those that hints led to; none once the router is closed.
         var targets: [any RequestTarget]
+        /// Reaches nodes that hints name; nil once the router is closed.
+        var makeTarget: (@Sendable (Endpoint) -> any RequestTarget)?
         var session: ClientSession?
         var sessionOpening: [CheckedContinuation<Result<ClientSession, HoldfastError>, Never>]?
-        var isClosed = false
     }
 
     /// The longest that one attempt waits before another node is asked.
@@ -38,7 +41,6 @@ final class Router: Sendable {
     private static let pauseMilliseconds: ClosedRange<Int64> = 10...40
 
     private let state: Mutex<State>
-    private let makeTarget: @Sendable (Endpoint) -> any RequestTarget
     let logger: Logger
 
     /// A router over `targets`, asked in this order; `makeTarget` reaches nodes that hints name.
@@ -46,15 +48,17 @@ final class Router: Sendable {
         _ targets: [any RequestTarget], logger: Logger, makeTarget: @escaping @Sendable (Endpoint) -> any RequestTarget
     ) {
         precondition(!targets.isEmpty, "a router needs a target")
-        state = Mutex(State(targets: targets))
-        self.makeTarget = makeTarget
+        state = Mutex(State(targets: targets, makeTarget: makeTarget))
         self.logger = logger
     }
 
-    /// Closes every connection; what is asked later fails with `unavailable`.
+    /// Closes every connection and lets the targets go; what is asked later fails with `unavailable`.
     func close() {
         let targets = state.withLock { state in
-            state.isClosed = true
+            defer {
+                state.targets = []
+                state.makeTarget = nil
+            }
             return state.targets
         }
         for target in targets { (target as? RemoteNode)?.close() }
@@ -159,7 +163,10 @@ final class Router: Sendable {
 
     /// Lets the next request go to another node than the one that was asked last.
     func rotate() {
-        state.withLock { state in state.preferred = (state.preferred + 1) % state.targets.count }
+        state.withLock { state in
+            guard !state.targets.isEmpty else { return }
+            state.preferred = (state.preferred + 1) % state.targets.count
+        }
     }
 
     // MARK: Sessions
@@ -223,7 +230,7 @@ final class Router: Sendable {
     /// Whom to ask; nil once the router is closed.
     private func pick(_ route: Route) -> ((any RequestTarget), Int)? {
         state.withLock { state in
-            guard !state.isClosed else { return nil }
+            guard !state.targets.isEmpty else { return nil }
             let place =
                 switch route {
                 case .any: state.preferred
@@ -248,6 +255,7 @@ final class Router: Sendable {
     private func failed(_ place: Int, _ error: HoldfastError) -> Bool {
         let hint = error.code == .notLeader ? error.details["endpoint"].flatMap { Endpoint($0) } : nil
         return state.withLock { state in
+            guard !state.targets.isEmpty, let makeTarget = state.makeTarget else { return false }
             if let hint {
                 let name = "\(hint)"
                 if let known = state.targets.firstIndex(where: { $0.name == name }) {

@@ -43,14 +43,18 @@ final class Member: Sendable {
         }
 
         private let state = Mutex(State())
+        /// Hears of the first failure at once, on whatever thread met it.
+        let first = Relay<@Sendable (HoldfastError) -> Void>()
 
         /// Reports a failure; the first one counts.
         func report(_ error: HoldfastError) {
-            let waiting = state.withLock { state in
-                if state.error == nil { state.error = error }
+            let (isFirst, waiting) = state.withLock { state in
+                let isFirst = state.error == nil
+                if isFirst { state.error = error }
                 defer { state.waiting = [] }
-                return state.waiting
+                return (isFirst, state.waiting)
             }
+            if isFirst { first.body?(error) }
             for continuation in waiting { continuation.resume(returning: error) }
         }
 
@@ -121,6 +125,10 @@ final class Member: Sendable {
             log: stores.log, applyLane: applyLane, readLane: readLane, replies: replies, peers: peers,
             figures: figures, logger: logger)
         self.replica = replica
+        fault.first.set { [weak replica] error in
+            guard let replica else { return }
+            replica.loop.execute { replica.disable(error) }
+        }
         let watches = WatchHub(
             loop: loops.request, readLane: readLane, replies: replies, figures: figures,
             revision: stores.applier.state.revision)
@@ -214,6 +222,8 @@ final class Member: Sendable {
             return running
         }
         for clock in parts.clocks { clock.cancel() }
+        // First, so that a watch of this process ends instead of beginning anew here.
+        router.close()
         await listener?.close()
         let replica = self.replica
         let stopping = HoldfastError(.unavailable, "the node is stopping")
@@ -223,7 +233,6 @@ final class Member: Sendable {
             peers.stop()
         }
         await chunks.stop()
-        router.close()
         fault.end()
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             LaneThread.start("hf-stop") { [self] in

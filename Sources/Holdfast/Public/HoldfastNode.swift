@@ -196,7 +196,9 @@ public final class HoldfastNode: Service, Sendable {
                 stores: stores, configuration: configuration, loops: loops, listener: listener, registry: registry,
                 factory: factory, settings: settings, logger: logger)
             try await member.start()
-            admission.set { member.admit($0, $1) }
+            admission.set { [weak member] hello, remote in
+                member?.admit(hello, remote) ?? .refuse(.unavailable, "the node is stopping")
+            }
             let source = RoutedChunks(
                 router: member.router, timeout: .milliseconds(Int64(configuration.timeoutMilliseconds)),
                 local: member.chunks)
@@ -225,9 +227,9 @@ public final class HoldfastNode: Service, Sendable {
             LaneThread.start("hf-open") {
                 do throws(HoldfastError) {
                     if isLocal { try Self.formatIfAbsent(directory) }
-                    continuation.resume(
-                        returning: .success(
-                            try MemberStores.open(at: directory, configuration: configuration, logger: logger)))
+                    let stores = try MemberStores.open(at: directory, configuration: configuration, logger: logger)
+                    if isLocal { try Self.checkAlone(stores, directory) }
+                    continuation.resume(returning: .success(stores))
                 } catch {
                     continuation.resume(returning: .failure(error))
                 }
@@ -240,6 +242,17 @@ public final class HoldfastNode: Service, Sendable {
     private static func formatIfAbsent(_ directory: String) throws(HoldfastError) {
         guard DataDirectory.isAbsentOrEmpty(directory) else { return }
         _ = try format(directory: directory, id: 1, cluster: "local", members: [1: "localhost:1"])
+    }
+
+    /// A member of several has no quorum without its peers: a local node would wait for them in vain.
+    private static func checkAlone(_ stores: MemberStores, _ directory: String) throws(HoldfastError) {
+        let identity = stores.directory.identity
+        guard identity.members.count > 1 else { return }
+        stores.log.close()
+        throw HoldfastError(
+            .incompatible,
+            "\(directory) belongs to node \(identity.node) of cluster '\(identity.cluster)', which has \(identity.members.count) "
+                + "members and works only with a quorum of them; run: holdfast serve --data \(directory)")
     }
 
     private func bind(
@@ -276,6 +289,14 @@ extension NodeConfiguration {
         }
         guard timeoutMilliseconds > 0 else {
             throw HoldfastError(.invalidArgument, "timeoutMilliseconds must be positive")
+        }
+        guard logSegmentBytes % 4_096 == 0, (8_192...(2 << 30)).contains(logSegmentBytes) else {
+            throw HoldfastError(
+                .invalidArgument,
+                "logSegmentBytes (\(logSegmentBytes)) must be a multiple of 4096 from 8192 to 2147483648")
+        }
+        guard rowCacheBytes >= 0 else {
+            throw HoldfastError(.invalidArgument, "rowCacheBytes (\(rowCacheBytes)) must not be negative")
         }
         if case .client(let endpoints) = kind, endpoints.isEmpty {
             throw HoldfastError(.invalidArgument, "a client needs at least one endpoint, HOST:PORT")

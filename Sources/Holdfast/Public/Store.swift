@@ -43,6 +43,7 @@ public struct Store: Sendable {
     ///
     /// - Parameter ifRevision: only if the key's revision is this one, 0 for "only if it does not exist"; else throws
     ///   `preconditionFailed`. Throws `outcomeUnknown` where no answer came in time.
+    @discardableResult
     public func put(
         _ key: Key, _ value: [UInt8], ifRevision: Revision? = nil
     ) async throws(HoldfastError) -> KeyValue {
@@ -61,6 +62,7 @@ public struct Store: Sendable {
     /// Removes a key and returns the revision of the removal; nil if there was no such key.
     ///
     /// - Parameter ifRevision: only if the key's revision is this one; else throws `preconditionFailed`.
+    @discardableResult
     public func delete(_ key: Key, ifRevision: Revision? = nil) async throws(HoldfastError) -> Revision? {
         guard let ifRevision else {
             let outcome = try await router.command(.delete(.key(key.bytes[...])), deadline: deadline)
