@@ -69,14 +69,12 @@ extension ClusterTests {
         }
 
         private func identity(of id: UInt64, in cluster: TestCluster) throws -> PeerIdentity {
-            // The directory is locked by its node; a copy of its identity tells the same.
-            let copy = cluster.scratch("copy-\(id)")
-            try FileManager.default.copyItem(atPath: cluster.directory(id), toPath: copy)
-            let directory = try DataDirectory.open(at: copy)
+            let text = try SealedText.read(
+                "\(cluster.directory(id))/identity", kind: NodeIdentity.kind, version: NodeIdentity.formatVersion)
+            let identity = try #require(NodeIdentity(text))
             return PeerIdentity(
-                role: .member, cluster: directory.identity.cluster, bootstrap: directory.identity.bootstrap.bytes,
-                lineage: (directory.lineage ?? .zero).bytes, nodeID: id,
-                incarnation: directory.identity.incarnation.bytes, endpoint: cluster.members[id] ?? "")
+                role: .member, cluster: identity.cluster, bootstrap: identity.bootstrap.bytes, nodeID: id,
+                incarnation: identity.incarnation.bytes, endpoint: cluster.members[id] ?? "")
         }
 
         @Test func aWipedVoterDoesNotComeBackUnderItsOldID() async throws {
