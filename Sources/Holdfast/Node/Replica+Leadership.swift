@@ -42,6 +42,23 @@ extension Replica {
         }
     }
 
+    /// The log or the rows have failed. Nothing can be acknowledged any more: callers hear it now, and a leader hands over instead of
+    /// holding the cluster up until its process ends.
+    func disable(_ error: HoldfastError) {
+        guard !isStopped, disability == nil else { return }
+        disability = error
+        failProposals(HoldfastError(.outcomeUnknown, "the node failed before the answer: \(error.message)"))
+        failReads(HoldfastError(.unavailable, error.message))
+        yieldLeadership()
+        turn()
+    }
+
+    /// Lets the best follower take over, without waiting for it.
+    func yieldLeadership() {
+        guard raft.role == .leader, raft.transferee == noNode, let successor else { return }
+        step(.transferLeadership(to: successor))
+    }
+
     /// Answers a transfer that somebody still waits for.
     func failTransfer(_ reason: String) {
         guard let waiting = transfer else { return }

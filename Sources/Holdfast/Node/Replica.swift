@@ -33,8 +33,6 @@ final class Replica: @unchecked Sendable {
     let peers: any ConsensusPeers
     /// Told of every change of role, leader and term.
     var onLeadership: (Leadership) -> Void = { _ in }
-    /// Told once when this node cannot go on.
-    var onFault: (HoldfastError) -> Void = { _ in }
 
     var raft: Raft
     private var effects: [Effect] = []
@@ -46,6 +44,8 @@ final class Replica: @unchecked Sendable {
     private var deferred: [NodeID: Message] = [:]
     private var isDeferredFlushDue = false
     private(set) var isStopped = false
+    /// Why this node can acknowledge nothing more: its log or its rows have failed.
+    var disability: HoldfastError?
 
     /// Commands of this turn, and those on their way through the log.
     var gathered: [(envelope: [UInt8], reply: Reply)] = []
@@ -124,6 +124,7 @@ final class Replica: @unchecked Sendable {
         step(.tick)
         expireReads(now: now)
         settleTransfer(now: now)
+        if disability != nil { yieldLeadership() }
         turn()
     }
 
