@@ -91,8 +91,8 @@ struct StatusVerb: AsyncParsableCommand {
         }
         if let last {
             show(last)
-            StandardError.line("holdfast: the members are not \(condition.rawValue) yet; the timeout passed")
-            throw ExitCode(ExitStatus.unavailable)
+            throw HoldfastError(
+                .unavailable, "the members are not \(condition.rawValue) yet and the timeout passed; see the status above")
         }
         throw lastError ?? HoldfastError(.unavailable, "no node answered before the timeout")
     }
