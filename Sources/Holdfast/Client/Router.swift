@@ -39,6 +39,8 @@ final class Router: Sendable {
     /// The longest that one attempt waits before another node is asked.
     static let attemptMilliseconds: Int64 = 3_000
     private static let pauseMilliseconds: ClosedRange<Int64> = 10...40
+    /// Hints that are followed without a pause.
+    private static let hintsMax = 2
 
     private let state: Mutex<State>
     let logger: Logger
@@ -75,6 +77,7 @@ final class Router: Sendable {
     ) async throws(HoldfastError) -> ByteBuffer {
         var mayHaveHappened = false
         var last: HoldfastError?
+        var hints = 0
         while true {
             guard let (target, place) = pick(route) else {
                 throw isWrite && mayHaveHappened ? outcomeUnknown(Self.closed) : Self.closed
@@ -92,8 +95,13 @@ final class Router: Sendable {
                     }
                     throw error.error
                 }
-                if failed(place, error.error), .now() < deadline { continue }
+                // While leadership changes, nodes may name each other in turn.
+                if failed(place, error.error), hints < Self.hintsMax, .now() < deadline {
+                    hints += 1
+                    continue
+                }
             }
+            hints = 0
             guard await pause(until: deadline) else {
                 throw ended(last, isWrite: isWrite, mayHaveHappened: mayHaveHappened)
             }

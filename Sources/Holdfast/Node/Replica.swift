@@ -172,7 +172,8 @@ final class Replica: @unchecked Sendable {
     }
 
     private func send(_ message: Message) {
-        deferred[message.to] = nil
+        // Both tell the commit index: an append always, a heartbeat as far as the follower is known to hold.
+        if message.kind == .appendEntries || message.kind == .heartbeat { deferred[message.to] = nil }
         if !peers.send(message) { step(.unreachable(message.to)) }
     }
 
