@@ -114,6 +114,8 @@ final class Router: Sendable {
         while true {
             let session = try await openSession(deadline: deadline)
             guard let ticket = session.take() else {
+                // One command that waits for its answer holds up the window of all that came after it.
+                if await pause(until: deadline) { continue }
                 throw HoldfastError(.overloaded, "too many commands of this client wait for an answer")
             }
             let envelope = Envelope(
