@@ -53,6 +53,14 @@ extension Replica {
         turn()
     }
 
+    /// A leader whose disk has failed, or stalls for longer than any election timeout, hands over (design: storage faults). Called once
+    /// a tick.
+    func watchDisk() {
+        let began = log.flushStarted
+        stall = (began, began != 0 && began == stall.began ? stall.ticks + 1 : 0)
+        if disability != nil || stall.ticks > 2 * raft.configuration.electionTicks { yieldLeadership() }
+    }
+
     /// Lets the best follower take over, without waiting for it.
     func yieldLeadership() {
         guard raft.role == .leader, raft.transferee == noNode, let successor else { return }

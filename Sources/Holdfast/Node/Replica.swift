@@ -46,6 +46,8 @@ final class Replica: @unchecked Sendable {
     private(set) var isStopped = false
     /// Why this node can acknowledge nothing more: its log or its rows have failed.
     var disability: HoldfastError?
+    /// The wait for the disk in progress at the last tick (`LogStore.flushStarted`), and the ticks that it has lasted.
+    var stall: (began: UInt64, ticks: Int) = (0, 0)
 
     /// Commands of this turn, and those on their way through the log.
     var gathered: [(envelope: [UInt8], reply: Reply)] = []
@@ -124,7 +126,7 @@ final class Replica: @unchecked Sendable {
         step(.tick)
         expireReads(now: now)
         settleTransfer(now: now)
-        if disability != nil { yieldLeadership() }
+        watchDisk()
         turn()
     }
 
