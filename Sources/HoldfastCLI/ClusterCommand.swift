@@ -92,7 +92,8 @@ struct StatusVerb: AsyncParsableCommand {
         if let last {
             show(last)
             throw HoldfastError(
-                .unavailable, "the members are not \(condition.rawValue) yet and the timeout passed; see the status above")
+                .unavailable,
+                "the members are not \(condition.rawValue) yet and the timeout passed; see the status above")
         }
         throw lastError ?? HoldfastError(.unavailable, "no node answered before the timeout")
     }

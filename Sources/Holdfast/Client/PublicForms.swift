@@ -15,7 +15,8 @@ extension KeyScope {
 extension KeyValue {
     init(_ kv: ReplicaCore.KeyValue) {
         self.init(
-            key: Key(Array(kv.key)), value: Array(kv.value), revision: kv.modRevision, createRevision: kv.createRevision,
+            key: Key(Array(kv.key)), value: Array(kv.value), revision: kv.modRevision,
+            createRevision: kv.createRevision,
             version: kv.version)
     }
 }

@@ -87,7 +87,8 @@ final class MemberRequests: AsideRequests {
         let (through, missing) = chunks.completeness
         return ClusterStatus.Node(
             id: identity.node, endpoint: endpoint, role: Self.role(now, identity.node), applied: now.applied.index,
-            commit: max(now.commit, now.applied.index), revision: now.applied.revision, completeRevision: min(through, now.applied.revision),
+            commit: max(now.commit, now.applied.index), revision: now.applied.revision,
+            completeRevision: min(through, now.applied.revision),
             complete: missing == 0 && through >= now.applied.revision, missingBytes: missing,
             feedHash: now.applied.feedHash.hex)
     }
