@@ -98,7 +98,7 @@ final class Member: Sendable {
         let state = MemberState(
             MemberState.Values(
                 applied: stores.applier.state, members: stores.applier.members, lineage: stores.lineage,
-                startIndex: stores.start.lastIndex))
+                publishedRevision: stores.publishedRevision, startIndex: stores.start.lastIndex))
         self.state = state
         self.endpoint = "\(endpoint)"
 
@@ -297,6 +297,9 @@ final class Member: Sendable {
         let output = group.output
         state.update { values in
             if let members = output.members { values.members = members }
+            for case .published(let model) in output.models {
+                values.publishedRevision = max(values.publishedRevision, model.publishedRevision)
+            }
             if let lineage = output.lineage { values.lineage = lineage }
         }
         if let lineage = output.lineage {

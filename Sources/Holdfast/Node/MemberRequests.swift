@@ -46,7 +46,7 @@ final class MemberRequests: AsideRequests {
         switch kind {
         case .publish: try await publish(body, deadline: deadline)
         case .chunkMessage: try await chunkMessage(body, deadline: deadline)
-        case .nodeStatus: .written { self.nodeStatus.encode(into: &$0) }
+        case .nodeStatus: .written { self.report.encode(into: &$0) }
         case .clusterStatus: await clusterStatus()
         case .metrics: ByteBuffer(string: metricsText())
         default: throw HoldfastError(.incompatible, "request kind \(kind) is unknown to this node")
@@ -82,29 +82,36 @@ final class MemberRequests: AsideRequests {
     // MARK: Status
 
     /// What this node says of itself.
-    private var nodeStatus: ClusterStatus.Node {
+    private var report: NodeReport {
         let now = state.now
         let (through, missing) = chunks.completeness
-        return ClusterStatus.Node(
+        let node = ClusterStatus.Node(
             id: identity.node, endpoint: endpoint, role: Self.role(now, identity.node), applied: now.applied.index,
             commit: max(now.commit, now.applied.index), revision: now.applied.revision,
             completeRevision: min(through, now.applied.revision),
             complete: missing == 0 && through >= now.applied.revision, missingBytes: missing,
             feedHash: now.applied.feedHash.hex)
+        return NodeReport(node: node, publishedRevision: now.publishedRevision)
     }
 
     private func clusterStatus() async -> ByteBuffer {
-        let own = nodeStatus
+        let own = report
         let deadline = NIODeadline.now() + Self.statusPatience
-        var nodes = await withTaskGroup(of: ClusterStatus.Node.self) { group in
+        let reports = await withTaskGroup(of: NodeReport.self) { group in
             for member in identity.members where member.node != identity.node {
-                group.addTask { await self.status(of: member, deadline: deadline) }
+                group.addTask { await self.report(of: member, deadline: deadline) }
             }
-            var nodes = [own]
-            for await node in group { nodes.append(node) }
-            return nodes
+            var reports = [own]
+            for await report in group { reports.append(report) }
+            return reports
         }
-        nodes.sort { $0.id < $1.id }
+        // A node that has not yet applied the last publish lacks it, though it knows of nothing that it lacks.
+        let needed = reports.map(\.publishedRevision).max() ?? 0
+        let nodes = reports.map { report in
+            var node = report.node
+            node.complete = node.complete && node.completeRevision >= needed
+            return node
+        }.sorted { $0.id < $1.id }
         let now = state.now
         let status = ClusterStatus(
             cluster: identity.cluster, lineage: lineage, term: now.leadership.term,
@@ -115,14 +122,14 @@ final class MemberRequests: AsideRequests {
 
     private var lineage: String { state.now.lineage?.hex ?? "" }
 
-    private func status(of member: NodeIdentity.Member, deadline: NIODeadline) async -> ClusterStatus.Node {
-        let silent = ClusterStatus.Node(id: member.node, endpoint: member.endpoint, role: .unreachable)
+    private func report(of member: NodeIdentity.Member, deadline: NIODeadline) async -> NodeReport {
+        let silent = NodeReport(
+            node: ClusterStatus.Node(id: member.node, endpoint: member.endpoint, role: .unreachable),
+            publishedRevision: 0)
         guard let node = peers.nodes[member.node] else { return silent }
         do {
             let answer = try await node.call(.nodeStatus, ByteBuffer(), deadline: deadline)
-            return try Store.decode(answer) { reader throws(DecodeError) in
-                try ClusterStatus.Node.decode(from: &reader)
-            }
+            return try Store.decode(answer) { reader throws(DecodeError) in try NodeReport.decode(from: &reader) }
         } catch {
             return silent
         }

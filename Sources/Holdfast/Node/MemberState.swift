@@ -12,6 +12,8 @@ final class MemberState: Sendable {
         var lineage: Lineage?
         var leadership = Leadership(role: .follower, leader: noNode, term: 0)
         var commit: LogIndex = 0
+        /// The highest revision that published a model.
+        var publishedRevision: UInt64
         /// The end of the log at the start: nothing is swept before it is applied.
         var startIndex: LogIndex
     }

@@ -12,6 +12,8 @@ struct MemberStores: Sendable {
     let chunks: ChunkStore
     let applier: Applier
     let lineage: Lineage?
+    /// The highest revision that published a model.
+    let publishedRevision: UInt64
     let start: RaftStart
 
     /// Opens everything; blocks on the disk, so not on a thread of the cooperative pool.
@@ -83,8 +85,10 @@ struct MemberStores: Sendable {
             try directory.recordLineage(lineage)
         }
         let chunks = try ChunkStore(path: directory.layout.chunks, quarantine: directory.layout.quarantine)
+        let published = try ModelReader.list(at: ReadPoint(state), rows: rows).map(\.publishedRevision).max() ?? 0
         return MemberStores(
             directory: directory, log: log, rows: rows, chunks: chunks, applier: applier, lineage: applier.lineage,
+            publishedRevision: published,
             start: try start(recovered, state, applier.members, log))
     }
 

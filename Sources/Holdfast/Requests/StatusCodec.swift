@@ -31,6 +31,22 @@ extension ClusterStatus.Node {
     }
 }
 
+/// What a member says of itself to another one.
+struct NodeReport: Sendable {
+    var node: ClusterStatus.Node
+    /// The highest revision that published a model, as far as the node has applied.
+    var publishedRevision: Revision
+
+    func encode(into writer: inout ByteWriter) {
+        node.encode(into: &writer)
+        writer.varint(publishedRevision)
+    }
+
+    static func decode(from reader: inout ByteReader) throws(DecodeError) -> NodeReport {
+        NodeReport(node: try ClusterStatus.Node.decode(from: &reader), publishedRevision: try reader.varint())
+    }
+}
+
 extension ClusterStatus {
     func encode(into writer: inout ByteWriter) {
         writer.text(cluster)
