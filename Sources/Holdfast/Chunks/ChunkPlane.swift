@@ -9,6 +9,14 @@ package protocol ChunkSource: Sendable {
     func readChunk(_ id: ChunkID) async throws(HoldfastError) -> ByteBuffer
     /// The path of the chunk's raw file where it lies in this process' own directory, so that it can be mapped.
     func localFile(of id: ChunkID) -> String?
+    /// Says that the bytes just read do not match the name, and waits until whoever sent them has looked at its copy: a bad one
+    /// goes to the quarantine and is fetched again. The next read tells whether that helped.
+    func doubt(_ id: ChunkID) async
+}
+
+extension ChunkSource {
+    /// A source without copies of its own has nothing to look at.
+    package func doubt(_ id: ChunkID) async {}
 }
 
 /// What a push needs of a cluster, in the order in which it calls it (design: models).

@@ -99,7 +99,8 @@ package final class NodeChunks: Sendable {
     /// - Throws: `notFound`, with the detail `retiredAt` = revision where nothing names the chunk any more.
     package func chunk(_ id: ChunkID) async throws(HoldfastError) -> OutgoingChunk { try await keeper.open(id) }
 
-    /// Answers a chunk message; `announce` and `suspect` are answered `done`, which need not be sent.
+    /// Answers a chunk message; `announce` is answered `done`, which need not be sent, and so is `suspect`, once the chunk was
+    /// looked at and a bad one was fetched again or is known to be lost.
     package func answer(
         _ request: ChunkRequest, deadline: NIODeadline = .now() + ChunkLimits.appliedWait
     ) async -> ChunkAnswer {
@@ -123,7 +124,7 @@ package final class NodeChunks: Sendable {
                 return .receipt(try await fetcher.ensureOpen(upload, from: holders, waitMilliseconds: wait))
             case .locate(let ids): return .bitmap(try await locate(ids))
             case .suspect(let id):
-                nest.spawn { await self.check(id) }
+                await check(id)
                 return .done
             }
         } catch {
@@ -235,6 +236,9 @@ extension NodeChunks: ChunkSource {
             if let bytes = try await keeper.read(id) { return bytes }
         }
     }
+
+    /// Looks at this disk's copy; a bad one is replaced by a peer's.
+    package func doubt(_ id: ChunkID) async { await check(id) }
 
     /// The path of the chunk's raw file, if it is here. One look at a directory on the calling thread.
     package func localFile(of id: ChunkID) -> String? {

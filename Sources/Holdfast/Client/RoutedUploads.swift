@@ -76,4 +76,16 @@ struct RoutedChunks: ChunkSource {
     }
 
     func localFile(of id: ChunkID) -> String? { local?.localFile(of: id) }
+
+    /// Goes to the node that the read went to, unless that one failed meanwhile.
+    func doubt(_ id: ChunkID) async {
+        let message = ByteBuffer(bytes: ChunkRequest.suspect(id).encoded())
+        do throws(HoldfastError) {
+            _ = try await router.send(
+                .chunkMessage, message, to: .any, deadline: .now() + timeout, attempt: .seconds(30))
+        } catch {
+            router.logger.warning(
+                "a node could not be told of a bad chunk", metadata: ["chunk": "\(id)", "error": "\(error)"])
+        }
+    }
 }

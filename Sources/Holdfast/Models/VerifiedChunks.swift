@@ -10,7 +10,7 @@ package struct VerifiedChunks: Sendable {
 
     /// Reads a chunk, checks it on a hashing thread, and there hands it to `use`.
     ///
-    /// One that does not match its name is read once more (a peer or a wire may be at fault); then `corrupted`, naming
+    /// One that does not match its name is doubted at its source, which replaces a bad copy, and read once more (a wire may be at fault); then `corrupted`, naming
     /// `owner` and the chunk.
     package func read<Result: Sendable>(
         _ id: ChunkID, bytes: Int?, of owner: String,
@@ -19,12 +19,16 @@ package struct VerifiedChunks: Sendable {
         for _ in 0..<2 {
             if Task.isCancelled { throw HoldfastError(wrapping: CancellationError()) }
             let chunk = try await source.readChunk(id)
-            if let bytes, chunk.readableBytes != bytes { continue }
+            if let bytes, chunk.readableBytes != bytes {
+                await source.doubt(id)
+                continue
+            }
             let result = try await ModelThreads.run { () throws(HoldfastError) -> Result? in
                 guard RunningHash.digest(of: chunk) == id else { return nil }
                 return try use(chunk)
             }
             if let result { return result }
+            await source.doubt(id)
         }
         throw HoldfastError(
             .corrupted, "chunk \(id.hex) of '\(owner)' does not match its name, read twice; check the nodes' disks",
