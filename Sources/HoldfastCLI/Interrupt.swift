@@ -6,8 +6,9 @@ enum Interrupt {
     /// A reader that goes away must not kill the program: writes then fail and are dropped.
     static func ignoreBrokenPipes() { signal(SIGPIPE, SIG_IGN) }
 
-    /// Ends the program.
-    static func exit(_ status: Int32) -> Never { Foundation.exit(status) }
+    /// Ends the program at once: output has no buffer, and what C libraries do at `exit` would race with RocksDB's threads, which
+    /// a store may still be closing.
+    static func exit(_ status: Int32) -> Never { _exit(status) }
 
     /// Runs `body`; on SIGINT runs `onInterrupt` instead of waiting for it, and ends with the status it returns.
     ///
