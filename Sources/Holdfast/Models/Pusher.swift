@@ -21,7 +21,7 @@ package struct Pusher<Plane: UploadPlane>: Sendable {
     let ledger: PushLedger
     let rate: SendRate?
 
-    /// Pushes `path`. `began` is told the upload's ID at once; `progress` is told of bytes known at the node.
+    /// Pushes `path`. `began` is told the upload's ID before anything is sent; `progress` is told of bytes known at the node.
     ///
     /// Throws `invalidArgument` for a malformed file or name, `preconditionFailed` for a file that changed, and whatever the
     /// plane throws; details then hold the `upload` that resumes the push. Cancelling the task ends it with `unavailable`.
@@ -36,8 +36,9 @@ package struct Pusher<Plane: UploadPlane>: Sendable {
             throw HoldfastError(.invalidArgument, "the rate limit is 0 bytes per second; give at least 1, or none")
         }
         let upload = try uploadID(upload)
-        began?(upload.hex)
         let plan = try await ModelThreads.run { () throws(HoldfastError) in try PushPlan(path: path) }
+        // Not before: a path that cannot be pushed leaves no upload that could be resumed.
+        began?(upload.hex)
         let pusher = Pusher(
             plan: plan, plane: plane, name: name, version: version, upload: upload,
             buffers: buffers ?? ChunkBuffers(bytes: ModelLimits.pushBytesMax),
