@@ -64,5 +64,7 @@ let package = Package(
         .testTarget(name: "ModelTests", dependencies: ["Holdfast"]),
         .testTarget(name: "HoldfastTests", dependencies: ["Holdfast"]),
         .testTarget(name: "CLITests", dependencies: ["HoldfastCLI"]),
+        // Real processes of the built program; it depends on the program so that it is built with it.
+        .testTarget(name: "EndToEndTests", dependencies: ["HoldfastCLI"]),
     ]
 )
