@@ -1,5 +1,6 @@
 internal import CHoldfast
 internal import NIOConcurrencyHelpers
+internal import Synchronization
 
 #if canImport(Glibc)
     internal import Glibc
@@ -15,13 +16,21 @@ package final class Lane<Item: Sendable>: Sendable {
     package init(_ name: String, body: @escaping @Sendable (_ items: inout [Item]) -> Void) {
         let queue = LaneQueue<Item>()
         self.queue = queue
+        let held = HeldBody(body)
         LaneThread.start(name) {
-            var taken: [Item] = []
-            while queue.take(into: &taken) {
-                body(&taken)
-                taken.removeAll(keepingCapacity: true)
-            }
+            Self.drain(queue, held)
             queue.ended()
+        }
+    }
+
+    /// Handles items until the lane is stopped. The body and all that it holds is gone when this returns, before `stop` does: what
+    /// it held may then be opened again.
+    private static func drain(_ queue: LaneQueue<Item>, _ held: HeldBody<Item>) {
+        guard let body = held.take() else { return }
+        var taken: [Item] = []
+        while queue.take(into: &taken) {
+            body(&taken)
+            taken.removeAll(keepingCapacity: true)
         }
     }
 
@@ -31,6 +40,22 @@ package final class Lane<Item: Sendable>: Sendable {
 
     /// Lets the thread handle what is queued and waits until it has ended. Not to be called from the thread itself.
     package func stop() { queue.stop() }
+}
+
+/// A lane's body until its thread takes it.
+private final class HeldBody<Item: Sendable>: Sendable {
+    typealias Body = @Sendable (_ items: inout [Item]) -> Void
+
+    private let body: Mutex<Body?>
+
+    init(_ body: @escaping Body) { self.body = Mutex(body) }
+
+    func take() -> Body? {
+        body.withLock { body in
+            defer { body = nil }
+            return body
+        }
+    }
 }
 
 /// The items under way to a lane's thread.

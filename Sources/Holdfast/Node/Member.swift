@@ -227,9 +227,11 @@ final class Member: Sendable {
         await listener?.close()
         let replica = self.replica
         let stopping = HoldfastError(.unavailable, "the node is stopping")
+        state.update { $0.isStopped = true }
         await run(on: replica.loop) { [service, peers] in
             service.watches.stopAll(stopping)
             replica.stop(HoldfastError(.outcomeUnknown, "the node stopped before the answer"))
+            replica.replies.close()
             peers.stop()
         }
         await chunks.stop()

@@ -16,6 +16,8 @@ final class MemberState: Sendable {
         var publishedRevision: UInt64
         /// The end of the log at the start: nothing is swept before it is applied.
         var startIndex: LogIndex
+        /// The node is stopping: nothing more is applied.
+        var isStopped = false
     }
 
     private let values: Mutex<Values>
@@ -60,6 +62,7 @@ final class MemberCommands: CommandPlane {
 
     func waitApplied(_ index: LogIndex, deadline: NIODeadline) async throws(HoldfastError) {
         if appliedIndex >= index { return }
+        guard !state.now.isStopped else { throw HoldfastError(.unavailable, "node \(node) is stopping") }
         let replica = self.replica
         let isDone = await withCheckedContinuation { (continuation: CheckedContinuation<Bool, Never>) in
             let once = Once(continuation)

@@ -241,7 +241,7 @@ final class Replica: @unchecked Sendable {
         turn()
     }
 
-    /// Calls `resume` once rows are applied through `index`.
+    /// Calls `resume` once rows are applied through `index`, or the replica is stopped.
     func whenApplied(_ index: LogIndex, resume: @escaping @Sendable () -> Void) {
         if isStopped || appliedIndex >= index { resume() } else { appliedWaiters.append((index, resume)) }
     }

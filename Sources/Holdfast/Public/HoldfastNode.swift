@@ -94,14 +94,18 @@ public final class HoldfastNode: Service, Sendable {
         }
     }
 
-    /// Hands leadership over, answers what can be answered, flushes and closes. Calling it again does nothing.
-    public func stop() async {
+    /// Hands leadership over, answers what can be answered, flushes and closes; the directory may then be opened again. Calling it
+    /// again does nothing.
+    public func stop() async { await shutDown()?.released() }
+
+    /// Everything of `stop`, and what must be let go until the directory may be opened again.
+    private func shutDown() async -> HeldStores? {
         let taken = phase.withLock { phase -> Running? in
             defer { phase = .stopped }
             if case .running(let running) = phase { return running }
             return nil
         }
-        guard let taken else { return }
+        guard let taken else { return nil }
         if let member = taken.member { await member.stop() }
         taken.router.close()
         taken.fault.end()
@@ -110,6 +114,7 @@ public final class HoldfastNode: Service, Sendable {
         } catch {
             logger.error("event loops did not end in order", metadata: ["error": "\(error)"])
         }
+        return taken.member.map { HeldStores($0.stores) }
     }
 
     /// Runs the node as a service: starts, waits for graceful shutdown or a failure that the node cannot survive, stops.
@@ -275,6 +280,26 @@ public final class HoldfastNode: Service, Sendable {
             let code: HoldfastError.Code
             if case .plaintextRefused = error { code = .permissionDenied } else { code = .unavailable }
             throw HoldfastError(code, "\(error)")
+        }
+    }
+}
+
+/// The locks of a member that has stopped: they go with the last reference, which an answer under way may hold a moment longer.
+private struct HeldStores: Sendable {
+    weak let directory: DataDirectory?
+    weak let rows: RowStore?
+
+    init(_ stores: MemberStores) {
+        directory = stores.directory
+        rows = stores.rows
+    }
+
+    /// Waits until both are let go, five seconds at most: longer than any question to a peer that was closed.
+    func released() async {
+        let deadline = NIODeadline.now() + .seconds(5)
+        while directory != nil || rows != nil, .now() < deadline {
+            // Detached, so that a cancelled caller waits as well.
+            await Task.detached { try? await Task.sleep(nanoseconds: 1_000_000) }.value
         }
     }
 }

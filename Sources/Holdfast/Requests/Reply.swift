@@ -48,6 +48,8 @@ final class ReplyQueue: @unchecked Sendable {
     private struct Posted {
         var answers: [(Reply, Result<ByteBuffer, HoldfastError>)] = []
         var isWakeUpDue = false
+        /// The loop is about to end: nobody is left to be answered over a connection.
+        var isClosed = false
     }
 
     private let loop: any EventLoop
@@ -60,6 +62,7 @@ final class ReplyQueue: @unchecked Sendable {
     func post(_ reply: Reply, _ result: Result<ByteBuffer, HoldfastError>) {
         if case .local(let complete) = reply { return complete(result) }
         let wakes = posted.withLock { posted in
+            guard !posted.isClosed else { return false }
             posted.answers.append((reply, result))
             defer { posted.isWakeUpDue = true }
             return !posted.isWakeUpDue
@@ -75,6 +78,9 @@ final class ReplyQueue: @unchecked Sendable {
         for connection in dirty { connection.flush() }
         dirty.removeAll(keepingCapacity: true)
     }
+
+    /// Drops what is posted from now on: the connections are closed, and the loop ends soon.
+    func close() { posted.withLock { $0.isClosed = true } }
 
     private func drain() {
         var answers: [(Reply, Result<ByteBuffer, HoldfastError>)] = []
