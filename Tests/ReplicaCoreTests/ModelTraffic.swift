@@ -26,7 +26,7 @@ struct ModelTraffic {
             return .publish(
                 Publication(
                     upload: upload(), name: name(), version: version(), root: ChunkID(0, 0, 0, UInt64(random.below(3))),
-                    bytes: 1, chunks: 1, files: 1,
+                    bytes: 1, chunks: UInt64(1 + random.below(6)), files: 1,
                     durableOn: [1, 2, 3].prefix(1 + random.below(3)).map { .init(node: $0, incarnation: .zero) }))
         }
     }

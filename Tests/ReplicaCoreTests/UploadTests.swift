@@ -11,12 +11,13 @@ import Testing
         _ name: String = "m",
         version: String? = nil,
         root: UInt64 = 0,
+        chunks: UInt64 = 3,
         on nodes: [UInt64] = [1, 2]
     ) -> Command {
         .publish(
             Publication(
-                upload: upload, name: name, version: version, root: ChunkID(0, 0, 0, root), bytes: 10, chunks: 2,
-                files: 1,
+                upload: upload, name: name, version: version, root: ChunkID(0, 0, 0, root), bytes: 10,
+                chunks: chunks, files: 1,
                 durableOn: nodes.map { .init(node: $0, incarnation: .zero) }))
     }
 
@@ -86,7 +87,8 @@ import Testing
         let envelopes = [
             Command.uploadBegin(id, name: "m", version: nil), .uploadAdd(id, first: 0, ids: chunks(0...3)),
             .uploadAdd(id, first: 3, ids: chunks(8...9)), .uploadAdd(id, first: 3, ids: chunks(3...4)),
-            publication(id, root: 4), .uploadAdd(id, first: 5, ids: chunks(5...5)), publication(id, root: 4),
+            publication(id, root: 4, chunks: 5), .uploadAdd(id, first: 5, ids: chunks(5...5)),
+            publication(id, root: 4, chunks: 5),
         ].map { Envelope(time: 1, command: $0) }
         let outcomes = try replica.apply(envelopes)
         #expect(outcomes.map(\.refusal?.code) == [nil, nil, .alreadyExists, nil, nil, .preconditionFailed, nil])
@@ -179,6 +181,8 @@ import Testing
         #expect(try replica.run(publication(id, root: 5)).refusal?.code == .preconditionFailed)
         #expect(try replica.run(publication(id, "n")).refusal?.code == .preconditionFailed)
         #expect(try replica.run(publication(id, version: "2")).refusal?.code == .preconditionFailed)
+        // A chunk that was added after the receipts were gathered is one that nobody vouched for.
+        #expect(try replica.run(publication(id, chunks: 2)).refusal?.code == .preconditionFailed)
         #expect(try replica.run(publication(id, "bad name")).refusal?.code == .invalidArgument)
         #expect(try replica.run(publication(id)).model?.version == "1")
         #expect(try replica.run(publication(id)).model?.version == "1")
