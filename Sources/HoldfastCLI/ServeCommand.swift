@@ -33,8 +33,6 @@ struct ServeCommand: AsyncParsableCommand {
     var electionMilliseconds: String?
     @Option(help: ArgumentHelp("How long a request may take.", valueName: "n"))
     var timeoutMilliseconds: String?
-    @Option(help: ArgumentHelp("The size of a segment of the log.", valueName: "n"))
-    var logSegmentBytes: String?
     @Option(help: ArgumentHelp("The cache of rows.", valueName: "n"))
     var rowCacheBytes: String?
     @Option(help: ArgumentHelp("How long an upload may be idle.", valueName: "n"))
@@ -83,7 +81,6 @@ struct ServeCommand: AsyncParsableCommand {
         flags[.heartbeatMilliseconds] = heartbeatMilliseconds
         flags[.electionMilliseconds] = electionMilliseconds
         flags[.timeoutMilliseconds] = timeoutMilliseconds
-        flags[.logSegmentBytes] = logSegmentBytes
         flags[.rowCacheBytes] = rowCacheBytes
         flags[.uploadIdleMilliseconds] = uploadIdleMilliseconds
         flags[.sweepMilliseconds] = sweepMilliseconds

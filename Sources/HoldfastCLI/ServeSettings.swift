@@ -6,10 +6,10 @@ internal import Yams
 /// The settings of `serve`, from flags, environment and file: the first that says something wins.
 struct ServeSettings {
     /// Every setting by its one name: in Swift, in the file and in the documentation. The environment writes
-    /// `logSegmentBytes` as `HOLDFAST_LOG_SEGMENT_BYTES`, the command line as `--log-segment-bytes`.
+    /// `rowCacheBytes` as `HOLDFAST_ROW_CACHE_BYTES`, the command line as `--row-cache-bytes`.
     enum Name: String, CaseIterable {
         case data, listen, allowPlaintext, heartbeatMilliseconds, electionMilliseconds, timeoutMilliseconds
-        case logSegmentBytes, rowCacheBytes, uploadIdleMilliseconds, sweepMilliseconds, logLevel
+        case rowCacheBytes, uploadIdleMilliseconds, sweepMilliseconds, logLevel
 
         /// The name of the environment's variable.
         var variable: String { "HOLDFAST_" + words("_").uppercased() }
@@ -59,7 +59,6 @@ struct ServeSettings {
         try set(.heartbeatMilliseconds, &configuration.heartbeatMilliseconds)
         try set(.electionMilliseconds, &configuration.electionMilliseconds)
         try set(.timeoutMilliseconds, &configuration.timeoutMilliseconds)
-        try set(.logSegmentBytes, &configuration.logSegmentBytes)
         try set(.rowCacheBytes, &configuration.rowCacheBytes)
         try set(.uploadIdleMilliseconds, &configuration.uploadIdleMilliseconds)
         try set(.sweepMilliseconds, &configuration.sweepMilliseconds)

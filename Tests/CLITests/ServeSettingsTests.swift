@@ -35,21 +35,21 @@ import Testing
         let configuration = try ServeSettings(flags: [.data: "/d"], environment: [:]).configuration()
         let defaults = NodeConfiguration(.member(directory: "/d"))
         #expect(configuration.heartbeatMilliseconds == defaults.heartbeatMilliseconds)
-        #expect(configuration.logSegmentBytes == defaults.logSegmentBytes)
+        #expect(configuration.rowCacheBytes == defaults.rowCacheBytes)
         #expect(configuration.allowPlaintext == defaults.allowPlaintext)
         #expect(configuration.listen == nil)
     }
 
     @Test func everyNumberOfTheFileReachesTheConfiguration() throws {
         let names: [ServeSettings.Name] = [
-            .heartbeatMilliseconds, .electionMilliseconds, .timeoutMilliseconds, .logSegmentBytes, .rowCacheBytes,
+            .heartbeatMilliseconds, .electionMilliseconds, .timeoutMilliseconds, .rowCacheBytes,
             .uploadIdleMilliseconds, .sweepMilliseconds,
         ]
         let lines = names.enumerated().map { "\($1.rawValue): \(1001 + $0)" }
         let text = "data: /d\n" + lines.joined(separator: "\n")
         let found = try ServeSettings(flags: [:], environment: [:], file: text, fileName: "f").configuration()
         let values = [
-            found.heartbeatMilliseconds, found.electionMilliseconds, found.timeoutMilliseconds, found.logSegmentBytes,
+            found.heartbeatMilliseconds, found.electionMilliseconds, found.timeoutMilliseconds,
             found.rowCacheBytes, found.uploadIdleMilliseconds, found.sweepMilliseconds,
         ]
         #expect(values == names.indices.map { 1001 + $0 })
@@ -98,8 +98,8 @@ import Testing
     }
 
     @Test func aSettingHasOneNameEverywhere() {
-        #expect(ServeSettings.Name.logSegmentBytes.variable == "HOLDFAST_LOG_SEGMENT_BYTES")
-        #expect(ServeSettings.Name.logSegmentBytes.flag == "--log-segment-bytes")
+        #expect(ServeSettings.Name.rowCacheBytes.variable == "HOLDFAST_ROW_CACHE_BYTES")
+        #expect(ServeSettings.Name.rowCacheBytes.flag == "--row-cache-bytes")
         #expect(ServeSettings.Name.data.variable == "HOLDFAST_DATA")
     }
 

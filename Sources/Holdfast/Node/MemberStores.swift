@@ -51,9 +51,7 @@ struct MemberStores: Sendable {
         rowOptions.blockCacheBytes = configuration.rowCacheBytes
         rowOptions.createsIfMissing = false
         let rows = try RowStore(path: directory.layout.rows, options: rowOptions)
-        var logOptions = LogOptions()
-        logOptions.segmentBytes = configuration.logSegmentBytes
-        let (log, recovered) = try LogStore.open(directory: directory.layout.log, options: logOptions)
+        let (log, recovered) = try LogStore.open(directory: directory.layout.log)
         if recovered.tornBytes > 0 {
             logger.notice(
                 "the end of the log was torn by a crash and cut off", metadata: ["bytes": "\(recovered.tornBytes)"])

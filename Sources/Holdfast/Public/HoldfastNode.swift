@@ -315,11 +315,6 @@ extension NodeConfiguration {
         guard timeoutMilliseconds > 0 else {
             throw HoldfastError(.invalidArgument, "timeoutMilliseconds must be positive")
         }
-        guard logSegmentBytes % 4_096 == 0, (8_192...(2 << 30)).contains(logSegmentBytes) else {
-            throw HoldfastError(
-                .invalidArgument,
-                "logSegmentBytes (\(logSegmentBytes)) must be a multiple of 4096 from 8192 to 2147483648")
-        }
         guard rowCacheBytes >= 0 else {
             throw HoldfastError(.invalidArgument, "rowCacheBytes (\(rowCacheBytes)) must not be negative")
         }

@@ -22,8 +22,6 @@ public struct NodeConfiguration: Sendable {
     public var electionMilliseconds = 300
     /// How long a request may take before it fails, in milliseconds, where the call does not say.
     public var timeoutMilliseconds = 30_000
-    /// The size of one segment of the Raft log.
-    public var logSegmentBytes = 64 << 20
     /// RocksDB's block cache.
     public var rowCacheBytes = 32 << 20
     /// How long an upload may be idle before it expires.

@@ -284,7 +284,7 @@ extension ClusterTests {
         @Test func settingsThatCannotWorkAreRefused() async throws {
             for change: @Sendable (inout NodeConfiguration) -> Void in [
                 { $0.heartbeatMilliseconds = 0 }, { $0.electionMilliseconds = 99 }, { $0.timeoutMilliseconds = 0 },
-                { $0.logSegmentBytes = 100 }, { $0.logSegmentBytes = 1 << 40 }, { $0.rowCacheBytes = -1 },
+                { $0.rowCacheBytes = -1 },
             ] {
                 let scratch = try Scratch()
                 var configuration = NodeConfiguration(.local(directory: scratch("data")))
