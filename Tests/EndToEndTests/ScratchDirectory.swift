@@ -64,3 +64,28 @@ func safetensors(_ header: String, data: [UInt8] = [UInt8](repeating: 0, count: 
     let size = length ?? UInt64(header.utf8.count)
     return withUnsafeBytes(of: size.littleEndian) { Array($0) } + Array(header.utf8) + data
 }
+
+/// Flips one byte of a chunk file of this length, and returns its path and its right bytes.
+@discardableResult
+func damageChunk(below directory: String, length: Int) throws -> (path: String, bytes: Data) {
+    for name in try FileManager.default.subpathsOfDirectory(atPath: directory).sorted() {
+        let path = "\(directory)/\(name)"
+        let attributes = try FileManager.default.attributesOfItem(atPath: path)
+        guard attributes[.type] as? FileAttributeType == .typeRegular, attributes[.size] as? Int == length else {
+            continue
+        }
+        let bytes = try Data(contentsOf: URL(fileURLWithPath: path))
+        try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
+        let handle = try #require(FileHandle(forWritingAtPath: path))
+        try handle.seek(toOffset: 1_000)
+        try handle.write(contentsOf: [bytes[1_000] ^ 1])
+        try handle.close()
+        return (path, bytes)
+    }
+    throw NoChunk(length: length)
+}
+
+/// No chunk file of this length is there.
+private struct NoChunk: Error {
+    var length: Int
+}

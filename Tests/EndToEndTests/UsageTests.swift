@@ -146,6 +146,52 @@ extension EndToEndTests {
             #expect(try damaged.failure.text("code") == "corrupted")
         }
 
+        @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: "/usr/bin/sha256sum"), "needs sha256sum"))
+        func aDirectoryOfAnotherVersionNamesBothVersions() async throws {
+            let path = try await formatted("n1") + "/identity"
+            let identity = try String(contentsOfFile: path, encoding: .utf8)
+            let seal = try #require(identity.range(of: "seal="))
+            let body = identity[..<seal.lowerBound].replacing("holdfast identity 1\n", with: "holdfast identity 9\n")
+            let sum = Process()
+            let output = Pipe()
+            sum.executableURL = URL(fileURLWithPath: "/usr/bin/sha256sum")
+            sum.arguments = [try scratch.write("body", Array(body.utf8))]
+            sum.standardOutput = output
+            try sum.run()
+            let digest = String(decoding: try output.fileHandleForReading.readToEnd() ?? Data(), as: UTF8.self).prefix(
+                64)
+            sum.waitUntilExit()
+            try Data("\(body)seal=\(digest)\n".utf8).write(to: URL(fileURLWithPath: path))
+            let refused = try await Program.run(["serve", "--data", scratch.path + "/n1", "--json"])
+            #expect(refused.status == 1)
+            #expect(try refused.failure.text("code") == "incompatible")
+            #expect(try refused.failure.text("message")?.contains("version 9") == true)
+        }
+
+        @Test func aLocalPushResumesAndItsOnlyCopyIsNeverServedBroken() async throws {
+            let store = ["HOLDFAST_LOCAL": scratch.path + "/store"]
+            let file = try scratch.write("weights", noise(12 << 20, seed: 5))
+            let push = try RunningProgram(
+                ["model", "push", "m", file, "--rate-limit", "4000000", "--json"], environment: store)
+            defer { push.signal(SIGKILL) }
+            _ = try await push.line("of progress") { try JSONObject($0).number("sentBytes") ?? 0 > 4 << 20 }
+            push.signal(SIGINT)
+            let end = try await push.outcome(seconds: 10)
+            #expect(end.status == 130)
+            let words = end.error.split(whereSeparator: \.isWhitespace)
+            let flag = try #require(words.firstIndex(of: "--upload"), "\(end.error)")
+            let resume = ["model", "push", "m", file, "--upload", String(words[words.index(after: flag)]), "--json"]
+            let resumed = try await Program.run(resume, environment: store)
+            #expect(resumed.status == 0, "\(resumed.error)")
+            #expect(try #require(try resumed.documents.last?.number("newBytes")) < 12 << 20)
+
+            try damageChunk(below: scratch.path + "/store/chunks", length: 4 << 20)
+            let target = scratch.path + "/target"
+            let pull = try await Program.run(["model", "pull", "m", target, "--timeout", "3"], environment: store)
+            #expect(pull.status == 1 || pull.status == 69, "\(pull.error)")
+            #expect(!FileManager.default.fileExists(atPath: target + "/weights"))
+        }
+
         @Test func aNodeListensBeyondLoopbackOnlyWhereItIsToldTo() async throws {
             let data = try await formatted("n1")
             let line = ["serve", "--data", data, "--listen", "0.0.0.0:0"]
