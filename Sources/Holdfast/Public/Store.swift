@@ -105,6 +105,7 @@ public struct Store: Sendable {
 
     /// The changes of the keys in scope, in order, without a gap: from `revision` on (inclusive), or from now.
     ///
+    /// "Now" is what the node asked has applied: where that is a moment behind, a change that was just acknowledged comes as well.
     /// The sequence goes on at another node when one is lost. It ends by throwing `compacted` where `revision` is no longer kept.
     public func watch(_ scope: KeyScope, from revision: Revision? = nil) -> ChangeSequence {
         ChangeSequence(

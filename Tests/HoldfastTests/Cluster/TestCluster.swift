@@ -2,6 +2,7 @@ import Foundation
 import Glibc
 import Logging
 import NIOCore
+import Storage
 import Synchronization
 import Testing
 
@@ -107,14 +108,25 @@ final class TestCluster: Sendable {
 
     func directory(_ id: UInt64) -> String { scratch("node-\(id)") }
 
+    /// Formats as `HoldfastNode.format` does, but with small segments: 128 MiB a node would be written before the first entry.
     func format(_ id: UInt64, token: String = "") throws {
-        _ = try HoldfastNode.format(
-            directory: directory(id), id: id, cluster: name, members: members, token: token)
+        let request = FormatRequest(
+            node: id, cluster: name, token: token,
+            members: members.sorted { $0.key < $1.key }.map { .init(node: $0.key, endpoint: $0.value) },
+            nowMilliseconds: WallClock.milliseconds)
+        _ = try DataDirectory.format(at: directory(id), request) { layout, identity throws(DirectoryError) in
+            do throws(LogError) {
+                var options = LogOptions()
+                options.segmentBytes = 4 << 20
+                try LogStore.format(directory: layout.log, identity: identity.incarnation.low, options: options)
+            } catch {
+                throw DirectoryError(.inputOutput, "\(error)")
+            }
+        }
     }
 
     func make(_ id: UInt64) throws -> HoldfastNode {
         var configuration = NodeConfiguration(.member(directory: directory(id)))
-        configuration.logSegmentBytes = 4 << 20
         configuration.rowCacheBytes = 4 << 20
         configure(&configuration)
         return try HoldfastNode(configuration, logger: quiet)
