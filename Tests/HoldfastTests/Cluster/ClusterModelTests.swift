@@ -132,12 +132,11 @@ extension ClusterTests {
 
         @Test func aPushWhoseNodeStopsIsFinishedByAnother() async throws {
             try await withCluster { cluster in
-                let source = try cluster.scratch.model("m", seed: 4, tensors: 8, bytes: 2_200_000)
                 // First the leader takes the bytes, then a follower does.
                 for takerLeads in [true, false] {
                     // A push that was over before its node stopped proves nothing: again, slower.
                     var rate: UInt64 = 8_000_000
-                    while try await !interrupt(cluster, source, takerLeads: takerLeads, rate: rate) {
+                    while try await !interrupt(cluster, takerLeads: takerLeads, rate: rate) {
                         rate /= 2
                         try #require(rate > 500_000, "every push was over before its node stopped")
                     }
@@ -147,9 +146,12 @@ extension ClusterTests {
 
         /// Stops the node that takes the bytes of a push; false if the push was over by then.
         private func interrupt(
-            _ cluster: TestCluster, _ source: String, takerLeads: Bool, rate: UInt64
+            _ cluster: TestCluster, takerLeads: Bool, rate: UInt64
         ) async throws -> Bool {
             let name = "m-\(takerLeads)-\(rate)"
+            // Bytes of its own: those of a push before would be there already.
+            let source = try cluster.scratch.model(
+                name, seed: rate + (takerLeads ? 1 : 2), tensors: 8, bytes: 2_200_000)
             let leader = try await cluster.leader()
             let taker = takerLeads ? leader : try await cluster.follower()
             let rest = cluster.ids.filter { $0 != taker }
