@@ -32,7 +32,7 @@ final class FigureSampler: Sendable {
         set("term", now.leadership.term)
         set("is_leader", now.leadership.role == .leader ? 1 : 0)
         let (through, missing) = chunks.completeness
-        set("complete_revision", through)
+        set("complete_revision", min(through, now.applied.revision))
         set("missing_bytes", missing)
         sampleLog()
         sampleRows()

@@ -153,9 +153,9 @@ func spoil(_ path: String) throws {
         let freed = try await chunks.keeper.readers.run { () throws(HoldfastError) in
             try chunks.keeper.unlinkIfUnnamed(material.ids[0])
         }
-        #expect(freed != nil)
         let isHere = try await #require(question.withLock { $0 }).value
-        #expect(isHere == isSent)
+        // Under load the hook may catch another read than the unlink's own: then the name came first, and the chunk stays.
+        #expect(isHere == (freed == nil || isSent))
         #expect(try replica.store.contains(material.ids[0]) == isHere)
         await cluster.stop()
     }
