@@ -6,6 +6,7 @@ import Synchronization
 import Testing
 
 @testable import Holdfast
+import Storage
 
 /// A directory that goes with the test.
 final class Scratch {
@@ -81,7 +82,7 @@ func safetensors(json: String, data: [UInt8] = []) -> [UInt8] {
 
 func littleEndian(_ value: UInt64) -> [UInt8] { (0..<8).map { UInt8(truncatingIfNeeded: value >> (8 * UInt64($0))) } }
 
-func digest(_ bytes: [UInt8]) -> Digest { bytes.withUnsafeBytes { RunningHash.digest(of: $0) } }
+func digest(_ bytes: [UInt8]) -> Digest { bytes.withUnsafeBytes { SHA256.digest(of: $0) } }
 
 /// The error that `body` throws; fails the test if it throws none.
 func failure<R>(

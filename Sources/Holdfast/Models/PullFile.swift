@@ -3,6 +3,7 @@ internal import Glibc
 package import NIOCore
 internal import ReplicaCore
 internal import Synchronization
+internal import Storage
 
 /// One file being pulled: a temporary file beside its place, filled in any order, named when the last chunk is in.
 ///
@@ -54,7 +55,7 @@ package final class PullFile: Sendable {
         if data < 0, errno == ENXIO { return false }
         if data >= 0, UInt64(data) >= offset + UInt64(chunk.bytes) { return false }
         let bytes = try file.read(count: Int(chunk.bytes), at: offset)
-        return bytes.count == Int(chunk.bytes) && bytes.withUnsafeBytes { RunningHash.digest(of: $0) } == chunk.id
+        return bytes.count == Int(chunk.bytes) && bytes.withUnsafeBytes { SHA256.digest(of: $0) } == chunk.id
     }
 
     /// Writes a chunk that matched its name: keeps (2). Blocks on the disk.
@@ -105,7 +106,7 @@ package final class PullFile: Sendable {
     package static func temporaryName(of name: String) -> String {
         let plain = ".\(name)\(ModelPath.partialSuffix)"
         guard plain.utf8.count > ModelLimits.pathPartBytesMax else { return plain }
-        let hash = RunningHash.digest(of: ByteBuffer(string: name)).hex
+        let hash = SHA256.digest(of: ByteBuffer(string: name)).hex
         return ".\(hash)\(ModelPath.partialSuffix)"
     }
 

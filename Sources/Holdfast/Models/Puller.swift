@@ -1,6 +1,7 @@
 internal import Glibc
 internal import NIOCore
 internal import ReplicaCore
+internal import Storage
 
 /// Pulls a model version into a directory, or verifies that it can be read whole.
 ///
@@ -91,12 +92,12 @@ package struct Puller: Sendable {
 
     /// Whether an open file has a file's content; in steps, so that a cancelled pull ends.
     private static func holds(_ open: OpenFile, _ file: Manifest.File) async throws(HoldfastError) -> Bool {
-        var hash = RunningHash()
+        var hash = SHA256()
         var offset: UInt64 = 0
         while offset < file.bytes {
             let (before, start) = (hash, offset)
             let count = min(ModelLimits.chunkBytesMax, Int(file.bytes - offset))
-            let step = try await ModelThreads.run { () throws(HoldfastError) -> RunningHash? in
+            let step = try await ModelThreads.run { () throws(HoldfastError) -> SHA256? in
                 let bytes = try open.read(count: count, at: start)
                 var hash = before
                 bytes.withUnsafeBytes { hash.update($0) }
@@ -161,7 +162,7 @@ package struct Puller: Sendable {
             var index = 0
             let owners = manifest.files.flatMap { file in repeatElement(file.path, count: file.chunkCount) }
             for file in manifest.files {
-                var hash = RunningHash()
+                var hash = SHA256()
                 for _ in 0..<file.chunkCount {
                     while asked < manifest.chunks.count, asked < index + ModelLimits.fetchesMax {
                         let (number, chunk, owner) = (asked, manifest.chunks[asked], owners[asked])
@@ -189,7 +190,7 @@ package struct Puller: Sendable {
         }
     }
 
-    private static func adding(_ bytes: ByteBuffer, to hash: RunningHash) async -> RunningHash {
+    private static func adding(_ bytes: ByteBuffer, to hash: SHA256) async -> SHA256 {
         await ModelThreads.compute {
             var hash = hash
             bytes.withUnsafeReadableBytes { hash.update($0) }

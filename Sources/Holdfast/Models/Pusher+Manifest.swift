@@ -1,5 +1,6 @@
 internal import NIOCore
 internal import ReplicaCore
+internal import Storage
 
 /// The end of a push: the manifest, and the chunks that a lost node took with it.
 extension Pusher {
@@ -77,7 +78,7 @@ extension Pusher {
             let buffer = try await buffers.take(bytes)
             try await ModelThreads.run { () throws(HoldfastError) in
                 try buffer.read(bytes, of: try plan.open(file), at: offset, changed: PushPlan.changed(file))
-                guard RunningHash.digest(of: buffer.bytes) == chunk.id else { throw PushPlan.changed(file) }
+                guard SHA256.digest(of: buffer.bytes) == chunk.id else { throw PushPlan.changed(file) }
             }
             try await rate?.wait(for: bytes)
             try await sendOne(ordinal, chunk.id, buffer.bytes)

@@ -1,6 +1,7 @@
 internal import Glibc
 internal import NIOCore
 internal import ReplicaCore
+internal import Storage
 
 /// The four stages of a push and the queues between them.
 extension Pusher {
@@ -100,8 +101,8 @@ extension Pusher {
     private func hash(
         _ queue: ChunkQueue<Piece>, into next: ChunkQueue<Hashed>
     ) async throws(HoldfastError) -> Outcome {
-        var digests = [Digest](repeating: RunningHash.digest(of: ByteBuffer()), count: plan.files.count)
-        var whole = RunningHash()
+        var digests = [Digest](repeating: SHA256.digest(of: ByteBuffer()), count: plan.files.count)
+        var whole = SHA256()
         while let piece = try await queue.next() {
             let count = plan.files[piece.file].chunks.count
             let bytes = piece.buffer.bytes
@@ -110,7 +111,7 @@ extension Pusher {
                 id = await Self.digest(bytes)
                 digests[piece.file] = id
             } else {
-                if piece.index == 0 { whole = RunningHash() }
+                if piece.index == 0 { whole = SHA256() }
                 let before = whole
                 async let chunkID = Self.digest(bytes)
                 async let running = Self.adding(bytes, to: before)
@@ -124,10 +125,10 @@ extension Pusher {
     }
 
     private static func digest(_ bytes: ByteBuffer) async -> Digest {
-        await ModelThreads.compute { RunningHash.digest(of: bytes) }
+        await ModelThreads.compute { SHA256.digest(of: bytes) }
     }
 
-    private static func adding(_ bytes: ByteBuffer, to hash: RunningHash) async -> RunningHash {
+    private static func adding(_ bytes: ByteBuffer, to hash: SHA256) async -> SHA256 {
         await ModelThreads.compute {
             var hash = hash
             bytes.withUnsafeReadableBytes { hash.update($0) }

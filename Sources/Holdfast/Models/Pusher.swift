@@ -1,6 +1,7 @@
 internal import CHoldfast
 internal import NIOCore
 internal import ReplicaCore
+internal import Storage
 
 /// Pushes a directory or file as a new version of a model.
 ///
@@ -113,11 +114,11 @@ struct ManifestChunks: Sendable {
         while let part = rest.readSlice(length: min(rest.readableBytes, ModelLimits.chunkBytesMax)),
             part.readableBytes > 0
         {
-            parts.append((RunningHash.digest(of: part), part))
+            parts.append((SHA256.digest(of: part), part))
         }
         self.parts = parts
         let description = ManifestRoot(manifestBytes: UInt64(encoded.count), parts: parts.map(\.id))
         let bytes = ByteBuffer(bytes: description.encoded())
-        root = (RunningHash.digest(of: bytes), bytes)
+        root = (SHA256.digest(of: bytes), bytes)
     }
 }

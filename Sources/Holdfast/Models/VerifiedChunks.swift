@@ -1,5 +1,6 @@
 package import NIOCore
 package import ReplicaCore
+internal import Storage
 
 /// Reads chunks from a source that is not trusted: every one is checked against its name.
 package struct VerifiedChunks: Sendable {
@@ -24,7 +25,7 @@ package struct VerifiedChunks: Sendable {
                 continue
             }
             let result = try await ModelThreads.run { () throws(HoldfastError) -> Result? in
-                guard RunningHash.digest(of: chunk) == id else { return nil }
+                guard SHA256.digest(of: chunk) == id else { return nil }
                 return try use(chunk)
             }
             if let result { return result }

@@ -1,4 +1,3 @@
-internal import CHoldfast
 internal import Glibc
 package import ReplicaCore
 
@@ -111,17 +110,16 @@ extension ChunkStore {
 
     /// The digest of a file; nil if the device cannot read it, which is as bad as other bytes.
     private func digest(of file: borrowing OpenFile) throws(ChunkError) -> Digest? {
-        var state = chf_sha256_state()
-        chf_sha256_start(&state)
+        var hash = SHA256()
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 1 << 18, alignment: 4096)
         defer { buffer.deallocate() }
         var offset = 0
         while true {
             do throws(FileError) {
                 let count = try file.read(into: buffer, at: offset)
-                chf_sha256_update(&state, buffer.baseAddress, count)
+                hash.update(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
                 offset += count
-                if count < buffer.count { return SHA256.finish(&state) }
+                if count < buffer.count { return hash.finish() }
             } catch {
                 if error.isDeviceFault { return nil }
                 throw ChunkError(error, doing: "verify a chunk")

@@ -1,4 +1,3 @@
-internal import CHoldfast
 internal import ReplicaCore
 
 /// A small file of lines that is read back exactly as it was written, or not at all.
@@ -68,26 +67,5 @@ struct SealedText: Equatable {
     /// The values, if the names are exactly these in this order.
     func values(_ names: String...) -> [String]? {
         fields.map(\.name) == names ? fields.map(\.value) : nil
-    }
-}
-
-/// SHA-256 of whole buffers (FIPS 180-4).
-enum SHA256 {
-    static func digest(of bytes: [UInt8]) -> Digest { bytes.withUnsafeBytes { digest(of: [$0]) } }
-
-    /// The digest of several buffers as if they lay one after the other.
-    static func digest(of buffers: [UnsafeRawBufferPointer]) -> Digest {
-        var state = chf_sha256_state()
-        chf_sha256_start(&state)
-        for buffer in buffers { chf_sha256_update(&state, buffer.baseAddress, buffer.count) }
-        return finish(&state)
-    }
-
-    /// Ends a running digest.
-    static func finish(_ state: inout chf_sha256_state) -> Digest {
-        withUnsafeTemporaryAllocation(byteCount: Digest.byteCount, alignment: 8) { buffer in
-            chf_sha256_finish(&state, buffer.baseAddress)
-            return Digest(UnsafeRawBufferPointer(buffer)) ?? .zero
-        }
     }
 }
