@@ -60,7 +60,13 @@ struct StatusVerb: AsyncParsableCommand {
         if let wait {
             try await waiting(for: wait, at: ContinuousClock.now + limit)
         } else {
-            let status = try await global.withStore { store in try await store.status() }
+            let status: ClusterStatus
+            do {
+                status = try await global.withStore { store in try await store.status() }
+            } catch let error as HoldfastError where ExitStatus.of(error.code) == ExitStatus.unavailable {
+                showNothingKnown()
+                throw error
+            }
             show(status)
             if status.leader == nil { throw ExitCode(ExitStatus.unavailable) }
         }
@@ -95,7 +101,14 @@ struct StatusVerb: AsyncParsableCommand {
                 .unavailable,
                 "the members are not \(condition.rawValue) yet and the timeout passed; see the status above")
         }
+        showNothingKnown()
         throw lastError ?? HoldfastError(.unavailable, "no node answered before the timeout")
+    }
+
+    /// The document of a cluster of which no node answered: scripts get one document in every case.
+    private func showNothingKnown() {
+        guard global.json else { return }
+        show(ClusterStatus(cluster: "", lineage: "", term: 0, leader: nil, revision: 0, nodes: []))
     }
 
     private func show(_ status: ClusterStatus) {
