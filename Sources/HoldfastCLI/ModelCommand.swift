@@ -88,7 +88,8 @@ struct ModelRetire: AsyncParsableCommand {
         commandName: "retire",
         abstract: "Take a version out of use.",
         discussion: """
-            The version is no longer found by name alone, and its bytes go when nothing needs them. The version must be named.
+            The version is no longer found by name alone, and its bytes go once 'key compact' has passed the
+            revision of the retirement. The version must be named.
 
             Example:
               holdfast model retire all-minilm@1

@@ -30,15 +30,6 @@ package struct ConfState: Sendable, Equatable {
         for id in votersOutgoing + learners + learnersNext where !all.contains(id) { all.append(id) }
         return all.sorted()
     }
-
-    /// Whether both describe the same configuration; the order of the lists does not count.
-    package func isEquivalent(to other: ConfState) -> Bool {
-        voters.sorted() == other.voters.sorted()
-            && votersOutgoing.sorted() == other.votersOutgoing.sorted()
-            && learners.sorted() == other.learners.sorted()
-            && learnersNext.sorted() == other.learnersNext.sorted()
-            && autoLeave == other.autoLeave
-    }
 }
 
 /// A state snapshot: the state that all entries through `index` make, with the membership at that point.

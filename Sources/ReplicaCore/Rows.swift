@@ -11,7 +11,7 @@ package struct RowError: Error, Equatable {
     }
 }
 
-/// An ordered map of byte strings as of one moment: RocksDB, or a sorted array in the simulator.
+/// An ordered map of byte strings as of one moment: RocksDB, or a sorted array in tests.
 package protocol RowReader: ~Copyable {
     /// The value of exactly this key.
     borrowing func get(_ key: [UInt8]) throws(RowError) -> [UInt8]?
@@ -26,7 +26,7 @@ package protocol RowReader: ~Copyable {
     ) throws(RowError)
 }
 
-/// Rows in a sorted array: the reader of the simulator and of tests.
+/// Rows in a sorted array: the reader of tests.
 package struct ArrayRows: RowReader, Sendable, Equatable {
     /// One row.
     package struct Row: Sendable, Equatable {

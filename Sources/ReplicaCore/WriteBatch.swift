@@ -80,7 +80,7 @@ package struct WriteBatch: Sendable, Equatable {
         return Location(key: keyStart..<keyEnd, value: valueStart..<bytes.count)
     }
 
-    /// The records, in order; for tests, the simulator and offline inspection.
+    /// The records, in order; for tests and offline inspection.
     package func records() throws(DecodeError) -> [Record] {
         var reader = ByteReader(bytes)
         _ = try reader.fixed64()

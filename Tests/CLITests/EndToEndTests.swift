@@ -46,6 +46,14 @@ import Testing
         #expect(try await run("key", "get", "k").text == "a")
     }
 
+    @Test func aLocalStoreLeadsItselfWhenItsStatusIsAsked() async throws {
+        for line in [["cluster", "status"], ["cluster", "status", "--wait", "complete"]] {
+            let outcome = try await Program.run(local: store, line + ["--json"])
+            #expect(outcome.status == 0, "\(line): \(outcome.error)")
+            #expect(try outcome.document["leader"] as? Int == 1, "\(line)")
+        }
+    }
+
     @Test func whatIsNotThereIsStatusThree() async throws {
         for line in [["key", "get", "nothing"], ["key", "delete", "nothing"], ["model", "show", "nothing"]] {
             let outcome = try await Program.run(local: store, line + ["--json"])

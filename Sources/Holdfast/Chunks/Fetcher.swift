@@ -59,9 +59,6 @@ final class Fetcher: Sendable {
         self.logger = logger
     }
 
-    /// The most bytes of chunks that were ever under way at once.
-    var peakFetchBytes: Int { budget.peakBytes }
-
     /// The other members of the active configuration, ascending.
     var others: [NodeID] { commands.members.everyone.filter { $0 != commands.node } }
 

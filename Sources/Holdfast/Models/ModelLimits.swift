@@ -8,8 +8,6 @@ package enum ModelLimits {
     package static let headerDepthMax = 16
     /// Chunk bytes that a push holds at once, read ahead, being hashed, waiting or in flight: 16 chunks.
     package static let pushBytesMax = 16 * chunkBytesMax
-    /// Chunk bytes that a pull holds at once.
-    package static let pullBytesMax = 8 * chunkBytesMax
     /// A batch of chunk IDs closes at a quarter of the push's bytes, so that it never waits for bytes that cannot be read.
     package static let batchBytesMax = pushBytesMax / 4
     /// Chunk IDs in one batch: small files make small chunks.

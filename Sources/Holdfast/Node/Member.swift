@@ -214,6 +214,9 @@ final class Member: Sendable {
         }
     }
 
+    /// Returns when a leader is known and everything that was committed is applied here: a local node then leads itself.
+    func settle() async throws(HoldfastError) { try await replica.barrier(deadline: .now() + .seconds(10)) }
+
     /// Hands leadership over, answers what can be answered, and closes everything.
     func stop() async {
         await handOver()

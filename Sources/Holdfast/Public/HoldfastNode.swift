@@ -201,6 +201,7 @@ public final class HoldfastNode: Service, Sendable {
                 stores: stores, configuration: configuration, loops: loops, listener: listener, registry: registry,
                 factory: factory, settings: settings, logger: logger)
             try await member.start()
+            if isLocal { try await member.settle() }
             admission.set { [weak member] hello, remote in
                 member?.admit(hello, remote) ?? .refuse(.unavailable, "the node is stopping")
             }

@@ -89,11 +89,6 @@ struct OpenFile: ~Copyable {
         _ = chf_start_writeout(descriptor, off_t(offset), off_t(count))
     }
 
-    /// Waits until data, and the size needed to read it back, are durable.
-    func syncData() throws(FileError) {
-        guard fdatasync(descriptor) == 0 else { throw FileError.now("sync", path) }
-    }
-
     /// Waits until data and all metadata are durable; for a directory: its entries.
     func sync() throws(FileError) {
         guard fsync(descriptor) == 0 else { throw FileError.now("sync", path) }

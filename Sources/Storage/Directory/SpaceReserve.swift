@@ -2,8 +2,8 @@ internal import CHoldfast
 internal import Glibc
 internal import Synchronization
 
-/// A preallocated file whose space is given back when the disk is full, so that the log has room until the node has
-/// refused new work.
+/// A preallocated file whose space can be given back when the disk is full, so that the log has room until the node has
+/// refused new work. Who decides that it is full is not here.
 final class SpaceReserve: Sendable {
     private let path: String
     private let bytes: Int

@@ -183,6 +183,8 @@ extension ClusterTests {
                 let text = try await cluster.store(try await cluster.leader()).metrics()
                 #expect(text.contains("holdfast_is_leader 1\n"))
                 #expect(text.contains("holdfast_revision 1\n"))
+                // A complete node's revision is its own, not "everything".
+                #expect(text.contains("holdfast_complete_revision 1\n"))
             }
         }
     }
