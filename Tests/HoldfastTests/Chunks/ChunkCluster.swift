@@ -42,7 +42,7 @@ struct Material: Sendable {
             var buffer = ByteBufferAllocator().buffer(capacity: bytes)
             while buffer.readableBytes < bytes { buffer.writeInteger(random.next()) }
             chunks.append(buffer)
-            ids.append(buffer.withUnsafeReadableBytes { SHA256.digest($0) })
+            ids.append(buffer.withUnsafeReadableBytes { SHA256.digest(of: $0) })
         }
     }
 }

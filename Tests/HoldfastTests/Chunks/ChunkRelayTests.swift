@@ -155,7 +155,7 @@ import Testing
         for place in 0..<40 {
             guard let slice = base.getSlice(at: place * 64, length: size) else { continue }
             material.chunks.append(slice)
-            material.ids.append(slice.withUnsafeReadableBytes { SHA256.digest($0) })
+            material.ids.append(slice.withUnsafeReadableBytes { SHA256.digest(of: $0) })
         }
         try await cluster.begin(material)
         let whole = material
