@@ -116,12 +116,12 @@ import Testing
         async throws
     {
         try await Loops.run { loops in
-            let listener = try await loops.listen(heard: Board(Heard()))
-            let endpoint = listener.endpoint
-            await listener.close()
+            let port = try #require(RefusingPort())
+            let endpoint = port.endpoint
             await #expect(throws: TransportError.connectionRefused(endpoint: "\(endpoint)")) {
                 _ = try await loops.dial(endpoint, .request, Board(Heard()))
             }
+            withExtendedLifetime(port) {}
         }
     }
 
