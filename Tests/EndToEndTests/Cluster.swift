@@ -128,26 +128,30 @@ extension Trait where Self == WithCluster {
     static var cluster: WithCluster { WithCluster() }
 }
 
-/// Ports that the system says are free; all are held at once, so that they differ.
+/// Free ports below those that the system gives out by itself, so that no other socket takes one while its node is down;
+/// all are held at once, so that they differ.
 func freePorts(_ count: Int) throws -> [UInt16] {
     var descriptors: [Int32] = []
     defer { for descriptor in descriptors { close(descriptor) } }
-    return try (0..<count).map { _ in
+    var ports: [UInt16] = []
+    for _ in 0..<1_000 where ports.count < count {
+        let port = UInt16.random(in: 12_000..<32_000)
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         try #require(descriptor >= 0)
         descriptors.append(descriptor)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.bigEndian
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-        return try withUnsafeMutablePointer(to: &address) { pointer in
-            try pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
-                try #require(bind(descriptor, generic, length) == 0)
-                try #require(getsockname(descriptor, generic, &length) == 0)
+        let result = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { generic in
+                bind(descriptor, generic, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
-            return UInt16(bigEndian: pointer.pointee.sin_port)
         }
+        if result == 0 { ports.append(port) }
     }
+    try #require(ports.count == count, "no free ports")
+    return ports
 }
 
 /// All suites on real processes: one after the other, since each has several of them.
