@@ -12,7 +12,7 @@ internal import Transport
 /// 1. The log is compacted at most through an index that was applied before a flush that has returned.
 /// 2. And at most through the floor: an index that the leader of some term knew every configured member to have.
 ///
-/// `@unchecked Sendable`: `floor`, `flushed` and `applyMark` are touched only on the control loop.
+/// `@unchecked Sendable`: every variable is touched only on the control loop.
 final class LogMaintenance: @unchecked Sendable {
     /// Bytes of log after which rows are flushed: replay after a crash reads at most about this much.
     static let flushBytes: UInt64 = 32 << 20
