@@ -9,13 +9,15 @@ enum BenchKind: String, CaseIterable, ExpressibleByArgument {
     case put
     /// Linearizable reads of keys.
     case get
+    /// Writes of new keys, which stay.
+    case fill
     /// A push of a model of fresh bytes.
     case push
     /// A pull of a model that was just pushed.
     case pull
 }
 
-/// `holdfast bench put|get|push|pull`.
+/// `holdfast bench put|get|fill|push|pull`.
 struct BenchCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "bench",
@@ -24,22 +26,25 @@ struct BenchCommand: AsyncParsableCommand {
             First this machine's fdatasync latency, loopback round trip, sequential write rate and SHA-256 rate are measured,
             in TMPDIR; each figure then comes with its ratio to the limit that it meets. A put cannot be faster than one
             fdatasync and one round trip, a get than one round trip, a push than the disk, a pull than SHA-256.
+            'fill' writes --rows new keys below holdfast-bench/ and leaves them there; the others remove their keys.
 
             Example:
               holdfast bench put --clients 128 --seconds 10 --endpoint 127.0.0.1:7001
               holdfast bench push --bytes 1073741824 --json
             """)
 
-    @Argument(help: "put, get, push or pull.")
+    @Argument(help: "put, get, fill, push or pull.")
     var kind: BenchKind
-    @Option(help: ArgumentHelp("Clients that each wait for one request (put, get).", valueName: "n"))
+    @Option(help: ArgumentHelp("Clients that each wait for one request (put, get, fill).", valueName: "n"))
     var clients = 1
-    @Option(help: ArgumentHelp("Connections that the clients share (put, get).", valueName: "n"))
+    @Option(help: ArgumentHelp("Connections that the clients share (put, get, fill).", valueName: "n"))
     var connections = 1
-    @Option(help: ArgumentHelp("The length of a value (put, get).", valueName: "n"))
+    @Option(help: ArgumentHelp("The length of a value (put, get, fill).", valueName: "n"))
     var valueBytes = 256
     @Option(help: ArgumentHelp("How long to measure (put, get).", valueName: "n"))
     var seconds = 10.0
+    @Option(help: ArgumentHelp("How many keys to write (fill).", valueName: "n"))
+    var rows = 100_000
     @Option(help: ArgumentHelp("The size of the model (push, pull).", valueName: "n"))
     var bytes = 256 << 20
     @Option(help: ArgumentHelp("Push this model instead of fresh bytes (push, pull).", valueName: "path"))
@@ -50,8 +55,8 @@ struct BenchCommand: AsyncParsableCommand {
     var global: GlobalOptions
 
     func validate() throws {
-        guard clients >= 1, connections >= 1, bytes >= 1, seconds > 0, seconds <= 86_400 else {
-            throw ValidationError("--clients, --connections, --bytes and --seconds are more than 0")
+        guard clients >= 1, connections >= 1, bytes >= 1, rows >= 1, seconds > 0, seconds <= 86_400 else {
+            throw ValidationError("--clients, --connections, --bytes, --rows and --seconds are more than 0")
         }
         guard (0...Input.valueBytesMax).contains(valueBytes) else {
             throw ValidationError("--value-bytes is 0 to \(Input.valueBytesMax)")
@@ -68,20 +73,39 @@ struct BenchCommand: AsyncParsableCommand {
         switch kind {
         case .put: report.add(try await keys(.put, limits))
         case .get: report.add(try await keys(.get, limits))
+        case .fill: report.add(try await fill(limits))
         case .push, .pull: report.add(try await transfer(in: directory, limits))
         }
         report.finish()
+    }
+
+    private func fill(_ limits: MachineLimits) async throws -> [Figure] {
+        let load = FillLoad(
+            rows: rows, valueBytes: valueBytes, clients: clients,
+            prefix: "holdfast-bench/\(getpid())-\(Clock.nanoseconds())/")
+        let seconds = try await withStores { stores in try await load.run(stores) }
+        let megabytes = Double(rows) * Double(valueBytes) / 1e6
+        return [
+            Figure("fill.rate", Double(rows) / seconds, "1/s"),
+            Figure("fill.bytes", megabytes / seconds, "MB/s", limit: limits.sequentialWriteMegabytes),
+            Figure("fill.seconds", seconds, "s"),
+        ]
     }
 
     private func keys(_ verb: KeyLoad.Verb, _ limits: MachineLimits) async throws -> [Figure] {
         let load = KeyLoad(
             verb: verb, clients: clients, valueBytes: valueBytes, seconds: seconds, keepGoing: keepGoing,
             prefix: "holdfast-bench/\(getpid())-\(Clock.nanoseconds())/")
+        return Self.figures(verb, try await withStores { stores in try await load.run(stores) }, limits)
+    }
+
+    /// Runs `body` over one store for each connection, and closes them.
+    private func withStores<Value>(_ body: ([Store]) async throws -> Value) async throws -> Value {
         let nodes = try await open()
         do {
-            let outcome = try await load.run(nodes.map(\.store))
+            let value = try await body(nodes.map(\.store))
             for node in nodes { await node.stop() }
-            return Self.figures(verb, outcome, limits)
+            return value
         } catch {
             for node in nodes { await node.stop() }
             throw error

@@ -41,7 +41,8 @@ private func parse<Command>(_ type: Command.Type, _ arguments: String...) throws
             ["tensor", "read", "n@1", "t", "--out", "f", "--summary"], ["cluster", "status", "--wait", "ready"],
             ["cluster", "status", "--wait", "complete"], ["cluster", "transfer-leader", "2"], ["node", "metrics"],
             ["bench", "put", "--clients", "128", "--connections", "4", "--value-bytes", "256", "--seconds", "2"],
-            ["bench", "get"], ["bench", "push", "--bytes", "1000"], ["bench", "pull"],
+            ["bench", "get"], ["bench", "push", "--bytes", "1000"], ["bench", "fill", "--rows", "9"],
+            ["bench", "pull"],
         ]
         for line in lines {
             #expect(throws: Never.self, "\(line.joined(separator: " "))") { _ = try HoldfastCommand.parseAsRoot(line) }

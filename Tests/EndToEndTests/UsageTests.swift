@@ -22,8 +22,8 @@ extension EndToEndTests {
                 "node format", "node metrics", "serve", "key put", "key get", "key delete", "key list",
                 "key transaction", "key watch", "key compact", "model push", "model pull", "model list", "model show",
                 "model verify", "model retire", "model uploads list", "model uploads abort", "tensor list",
-                "tensor read", "cluster status", "cluster transfer-leader", "bench put", "bench get", "bench push",
-                "bench pull",
+                "tensor read", "cluster status", "cluster transfer-leader", "bench put", "bench get", "bench fill",
+                "bench push", "bench pull",
             ]
             for verb in verbs {
                 let help = try await Program.run(verb.split(separator: " ").map(String.init) + ["--help"])
@@ -52,6 +52,18 @@ extension EndToEndTests {
             #expect(json.status == 64)
             #expect(json.output.isEmpty)
             #expect(try json.failure.text("code") == "invalidArgument")
+        }
+
+        @Test func aFillWritesAsManyNewKeysAsAskedFor() async throws {
+            let place = ["--local", scratch.path + "/filled"]
+            for round in 1...2 {
+                let filled = try await Program.run(
+                    ["bench", "fill", "--rows", "1001", "--clients", "3", "--value-bytes", "9", "--json"] + place)
+                #expect(filled.status == 0, "\(filled.error)")
+                #expect(filled.text.contains("\"fill.rate\""))
+                let list = try await Program.run(["key", "list", "holdfast-bench/", "--json"] + place)
+                #expect(list.text.components(separatedBy: "\"key\":\"holdfast-bench/").count - 1 == round * 1001)
+            }
         }
 
         @Test func withoutAPlaceTheHintNamesTheWays() async throws {
