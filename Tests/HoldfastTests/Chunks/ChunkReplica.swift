@@ -19,6 +19,8 @@ final class ChunkReplica: CommandPlane, Sendable {
         var isCaughtUp = true
         var failsReads = false
         var afterRead: (@Sendable () -> Void)?
+        /// The one thread whose read counts; nil for any.
+        var reader: pthread_t?
     }
 
     let node: NodeID
@@ -112,6 +114,11 @@ final class ChunkReplica: CommandPlane, Sendable {
     func set(failsReads: Bool) { state.withLock { $0.failsReads = failsReads } }
     /// Runs `body` once, on the reading thread, when the next read of rows has its answer.
     func set(afterRead body: @escaping @Sendable () -> Void) { state.withLock { $0.afterRead = body } }
+    /// The same for the next read of the calling thread.
+    func set(afterOwnRead body: @escaping @Sendable () -> Void) {
+        let thread = pthread_self()
+        state.withLock { ($0.afterRead, $0.reader) = (body, thread) }
+    }
     var revision: UInt64 { state.withLock { $0.applier.state.revision } }
     /// What the cluster was told of a node, as applied here.
     func completeness(of node: NodeID) -> UInt64? {
@@ -129,8 +136,9 @@ final class ChunkReplica: CommandPlane, Sendable {
     func withRows<R: Sendable>(_ body: (borrowing any RowReader) throws -> R) throws -> R {
         if state.withLock({ $0.failsReads }) { throw RowError(message: "a bad block", isCorruption: true) }
         let result = try body(rowStore)
-        state.withLock { state in
-            defer { state.afterRead = nil }
+        state.withLock { state -> (@Sendable () -> Void)? in
+            if let reader = state.reader, pthread_equal(reader, pthread_self()) == 0 { return nil }
+            defer { (state.afterRead, state.reader) = (nil, nil) }
             return state.afterRead
         }?()
         return result
