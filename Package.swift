@@ -64,7 +64,12 @@ let package = Package(
         .testTarget(name: "ModelTests", dependencies: ["Holdfast"]),
         .testTarget(name: "HoldfastTests", dependencies: ["Holdfast"]),
         .testTarget(name: "CLITests", dependencies: ["HoldfastCLI"]),
-        // Real processes of the built program; it depends on the program so that it is built with it.
-        .testTarget(name: "EndToEndTests", dependencies: ["HoldfastCLI"]),
+
+        // Real processes of the built program; the tests depend on the program so that it is built with them.
+        .target(name: "Processes", path: "Tests/Processes"),
+        .testTarget(name: "EndToEndTests", dependencies: ["HoldfastCLI", "Processes"]),
+        .testTarget(
+            name: "FaultTests", dependencies: ["Holdfast", "HoldfastCLI", "Processes", logging], exclude: ["Interposer"]
+        ),
     ]
 )

@@ -1,4 +1,5 @@
 import Foundation
+import Processes
 import Testing
 
 extension EndToEndTests {
@@ -11,8 +12,6 @@ extension EndToEndTests {
             cluster = try #require(Cluster.current)
             scratch = try ScratchDirectory()
         }
-
-        private func others(_ id: Int) -> [Int] { [1, 2, 3].filter { $0 != id } }
 
         @Test func theStatusHasAllItsFields() async throws {
             try await cluster.run("key", "put", "status", "v")
@@ -46,7 +45,7 @@ extension EndToEndTests {
 
         @Test func theLeadershipMovesOnRequest() async throws {
             let leader = try await cluster.leader()
-            let next = try #require(others(leader).first)
+            let next = try #require(cluster.others(leader).first)
             let moved = try await cluster.run("cluster", "transfer-leader", "\(next)", "--json")
             #expect(moved.status == 0, "\(moved.error)")
             #expect(try moved.document.number("leader") == next)
@@ -56,9 +55,9 @@ extension EndToEndTests {
         }
 
         @Test func aMemberThatIsDownIsUnreachableAndWaitingEndsAtTheTimeout() async throws {
-            let down = try #require(others(try await cluster.leader()).first)
+            let down = try #require(cluster.others(try await cluster.leader()).first)
             try await cluster.kill(down)
-            let rest = others(down)
+            let rest = cluster.others(down)
             try await until("its absence") {
                 let status = try await cluster.run("cluster", "status", "--json", at: rest)
                 guard status.status == 0 else { return false }
@@ -81,7 +80,7 @@ extension EndToEndTests {
             try await cluster.run("key", "put", "quorum", "v")
             try await cluster.wait("complete")
             let alone = try await cluster.leader()
-            for id in others(alone) { try await cluster.kill(id) }
+            for id in cluster.others(alone) { try await cluster.kill(id) }
             try await until("the end of the leadership") {
                 try await cluster.run("cluster", "status", "--json", at: [alone]).status == 69
             }
@@ -127,7 +126,7 @@ extension EndToEndTests {
             let end = try await node.outcome(seconds: 10)
             #expect(end.status == 0, "\(end.error)")
             #expect(end.lines.count == 1)
-            #expect(try await cluster.leader(at: others(leader)) != leader)
+            #expect(try await cluster.leader(at: cluster.others(leader)) != leader)
             #expect(try await cluster.run("key", "put", "handed", "over").status == 0)
             try await cluster.start(leader)
             try await cluster.wait("complete")
@@ -139,7 +138,7 @@ extension EndToEndTests {
                 try await cluster.run("key", "put", "followed", "0", "--json").document.number("revision"))
             let watch = try cluster.begin(
                 "key", "watch", "followed", "--json", "--from", "\(from)", "--count", "3",
-                at: [leader] + others(leader))
+                at: [leader] + cluster.others(leader))
             defer { watch.signal(SIGKILL) }
             _ = try await watch.line("of the first change") { try JSONObject($0).text("value") == "0" }
             try await cluster.kill(leader)
@@ -163,7 +162,7 @@ extension EndToEndTests {
             let end = try await push.outcome()
             #expect(end.status == 0, "\(end.error)")
             #expect(try end.documents.last?.text("event") == "published")
-            for id in others(leader) {
+            for id in cluster.others(leader) {
                 let target = scratch.path + "/t\(id)"
                 #expect(try await cluster.run("model", "pull", "killed", target, at: [id]).status == 0)
                 #expect(try tree(target) == tree(path))
@@ -191,7 +190,7 @@ extension EndToEndTests {
         }
 
         @Test func aWipedVoterIsRefusedUnderItsOldID() async throws {
-            let wiped = try #require(others(try await cluster.leader()).first)
+            let wiped = try #require(cluster.others(try await cluster.leader()).first)
             try await cluster.kill(wiped)
             let data = cluster.data(wiped)
             try FileManager.default.moveItem(atPath: data, toPath: data + ".old")

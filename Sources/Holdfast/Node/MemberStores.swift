@@ -1,3 +1,4 @@
+internal import Glibc
 internal import Logging
 internal import NIOPosix
 internal import RaftCore
@@ -153,6 +154,11 @@ extension HoldfastError {
                     + "from its peers under a new ID")
         case .noSpace(let detail):
             self.init(.resourceExhausted, "no space for the log of \(path): \(detail); free space and restart the node")
+        case .failed(let operation, let file, let code):
+            self.init(
+                .unavailable,
+                "the log failed: cannot \(operation) \(file): \(String(cString: strerror(code))); nothing after it was "
+                    + "acknowledged; check the disk and restart the node", details: ["path": file])
         default:
             self.init(.unavailable, "the log of \(path) failed: \(error); check the disk and restart the node")
         }

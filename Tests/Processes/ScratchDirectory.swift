@@ -1,12 +1,11 @@
-import Foundation
-import Testing
+package import Foundation
 
 /// A directory that goes with its last user.
-final class ScratchDirectory: Sendable {
+package final class ScratchDirectory: Sendable {
     /// Where it is.
-    let path: String
+    package let path: String
 
-    init() throws {
+    package init() throws {
         path = NSTemporaryDirectory() + "/holdfast-end-to-end-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
     }
@@ -21,7 +20,7 @@ final class ScratchDirectory: Sendable {
 
     /// Writes a file below it; makes the directories on the way.
     @discardableResult
-    func write(_ name: String, _ bytes: [UInt8]) throws -> String {
+    package func write(_ name: String, _ bytes: [UInt8]) throws -> String {
         let url = URL(fileURLWithPath: path + "/" + name)
         try FileManager.default.createDirectory(at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
         try Data(bytes).write(to: url)
@@ -29,11 +28,13 @@ final class ScratchDirectory: Sendable {
     }
 
     /// The bytes of a file below it.
-    func read(_ name: String) throws -> [UInt8] { try Array(Data(contentsOf: URL(fileURLWithPath: path + "/" + name))) }
+    package func read(_ name: String) throws -> [UInt8] {
+        try Array(Data(contentsOf: URL(fileURLWithPath: path + "/" + name)))
+    }
 }
 
 /// Every regular file below a directory, with its bytes, by its relative path.
-func tree(_ path: String) throws -> [String: [UInt8]] {
+package func tree(_ path: String) throws -> [String: [UInt8]] {
     var files: [String: [UInt8]] = [:]
     for name in try FileManager.default.subpathsOfDirectory(atPath: path) {
         var isDirectory: ObjCBool = false
@@ -46,7 +47,7 @@ func tree(_ path: String) throws -> [String: [UInt8]] {
 }
 
 /// Bytes that look random and depend on the seed alone.
-func noise(_ count: Int, seed: UInt64) -> [UInt8] {
+package func noise(_ count: Int, seed: UInt64) -> [UInt8] {
     var bytes: [UInt8] = []
     bytes.reserveCapacity(count + 8)
     var state = seed &+ 0x9E37_79B9_7F4A_7C15
@@ -60,14 +61,16 @@ func noise(_ count: Int, seed: UInt64) -> [UInt8] {
 }
 
 /// A safetensors file of one header and its data.
-func safetensors(_ header: String, data: [UInt8] = [UInt8](repeating: 0, count: 16), length: UInt64? = nil) -> [UInt8] {
+package func safetensors(_ header: String, data: [UInt8] = [UInt8](repeating: 0, count: 16), length: UInt64? = nil)
+    -> [UInt8]
+{
     let size = length ?? UInt64(header.utf8.count)
     return withUnsafeBytes(of: size.littleEndian) { Array($0) } + Array(header.utf8) + data
 }
 
 /// Flips one byte of a chunk file of this length, and returns its path and its right bytes.
 @discardableResult
-func damageChunk(below directory: String, length: Int) throws -> (path: String, bytes: Data) {
+package func damageChunk(below directory: String, length: Int) throws -> (path: String, bytes: Data) {
     for name in try FileManager.default.subpathsOfDirectory(atPath: directory).sorted() {
         let path = "\(directory)/\(name)"
         let attributes = try FileManager.default.attributesOfItem(atPath: path)
@@ -76,16 +79,11 @@ func damageChunk(below directory: String, length: Int) throws -> (path: String, 
         }
         let bytes = try Data(contentsOf: URL(fileURLWithPath: path))
         try FileManager.default.setAttributes([.posixPermissions: 0o600], ofItemAtPath: path)
-        let handle = try #require(FileHandle(forWritingAtPath: path))
+        guard let handle = FileHandle(forWritingAtPath: path) else { throw Unexpected("cannot write \(path)") }
         try handle.seek(toOffset: 1_000)
         try handle.write(contentsOf: [bytes[1_000] ^ 1])
         try handle.close()
         return (path, bytes)
     }
-    throw NoChunk(length: length)
-}
-
-/// No chunk file of this length is there.
-private struct NoChunk: Error {
-    var length: Int
+    throw Unexpected("no chunk file of \(length) bytes below \(directory)")
 }
