@@ -156,7 +156,8 @@ extension Raft {
 
     mutating func appendAnswered(_ message: Message, at place: Int) {
         // An answer to an append from an earlier membership of the node says nothing about its log now.
-        if message.session != 0 && message.session != members.progress[place].session { return }
+        // Only this leader's word about itself has no session.
+        if message.from != id && message.session != members.progress[place].session { return }
         members.progress[place].recentActive = true
         if message.reject {
             appendRejected(message, at: place)

@@ -12,6 +12,8 @@ package struct Applier: Sendable {
     package internal(set) var state: AppliedState
     /// The configuration applied last.
     package internal(set) var members: Members
+    /// Every node ID that was ever used.
+    package internal(set) var roster: Roster
     /// The cluster's history; nil until the first leader has named it.
     package internal(set) var lineage: Lineage?
     /// How far each node is complete, by node.
@@ -47,6 +49,7 @@ package struct Applier: Sendable {
     init(_ rows: ErasedRows, sessions: SessionTable) throws(RowError) {
         state = try AppliedState(loading: rows)
         members = try rows.value(Members.self, at: RowKey.members) ?? Members(voters: [])
+        roster = try Roster(loading: rows)
         lineage = try ModelReader.lineage(rows: rows)
         completeness = try ModelReader.completeness(rows: rows)
         self.sessions = sessions
@@ -105,11 +108,7 @@ package struct Applier: Sendable {
             group.index = entry.index
             switch entry.content {
             case .normal(let payload): try apply(payload: payload, &group)
-            case .configuration(let members?):
-                self.members = members
-                group.output.members = members
-                group.overlay.put(RowKey.members, members.encoded())
-            case .configuration(nil): break
+            case .configuration(let change): try configure(change, &group)
             }
             state.index = entry.index
             state.term = entry.term

@@ -3,8 +3,8 @@ package struct CommittedEntry: Sendable {
     package enum Content: Sendable {
         /// Envelopes, each after its length (`EntryPayload`); empty for a leader's first entry.
         case normal([UInt8])
-        /// The configuration that holds once this entry is applied; nil if the change was dropped as void.
-        case configuration(Members?)
+        /// A change of the configuration; nil if the entry could not be read as one.
+        case configuration(MembershipChange?)
     }
 
     package var index: UInt64
@@ -51,6 +51,10 @@ package struct ApplyOutput: Sendable {
     package var lineage: Lineage?
     /// The last configuration applied in the group.
     package var members: Members?
+    /// Every node ID ever used, if a configuration was applied in the group.
+    package var roster: Roster?
+    /// One for each configuration entry, in log order.
+    package var configurations: [ConfigurationOutcome] = []
     /// History before this revision was given up: a compaction sweep has work.
     package var compacted: UInt64?
     /// Fill `events`; off where nobody watches.
@@ -70,6 +74,8 @@ package struct ApplyOutput: Sendable {
         completeness.removeAll()
         lineage = nil
         members = nil
+        roster = nil
+        configurations.removeAll()
         compacted = nil
     }
 }

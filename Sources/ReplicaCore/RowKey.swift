@@ -188,6 +188,17 @@ enum RowKey {
     /// How far all nodes are complete.
     static var completenesses: (from: [UInt8], below: [UInt8]) { ([metaByte, 4], [metaByte, 5]) }
 
+    /// A node ID that was ever given out.
+    static func memberRecord(_ node: UInt64) -> [UInt8] {
+        var row: [UInt8] = [metaByte, 16]
+        row.appendBigEndian(node)
+        return row
+    }
+    /// All node IDs that were ever given out.
+    static var memberRecords: (from: [UInt8], below: [UInt8]) { ([metaByte, 16], [metaByte, 17]) }
+    /// The log index of the newest change of the configuration.
+    static let configurationIndex: [UInt8] = [metaByte, 17]
+
     /// Where this node's compaction sweep stands; not replicated.
     static let sweep: [UInt8] = [localByte, 1]
 

@@ -238,9 +238,9 @@ struct PaperTests {
         let index = leader.raft.lastIndex + 1
         _ = leader.step(.propose([[7]]))
         _ = leader.step(.collect)
-        _ = leader.step(.receive(Message(.appendEntriesResponse, to: 1, from: 2, term: 1, index: index)))
+        _ = leader.step(.receive(leader.acknowledgement(from: 2, of: index)))
         #expect(leader.raft.commitIndex == index - 1)
-        _ = leader.step(.receive(Message(.appendEntriesResponse, to: 1, from: 3, term: 1, index: index)))
+        _ = leader.step(.receive(leader.acknowledgement(from: 3, of: index)))
         #expect(leader.raft.commitIndex == index)
         // Committed by the others, but not to be applied here before it is durable here.
         for effect in leader.step(.collect) {
@@ -291,11 +291,11 @@ struct PaperTests {
         _ = node.step(.receive(Message(.requestVoteResponse, to: 1, from: 2, term: 3)))
         #expect(node.raft.role == .leader)
         _ = node.step(.collect)
-        _ = node.step(.receive(Message(.appendEntriesResponse, to: 1, from: 2, term: 3, index: 2)))
-        _ = node.step(.receive(Message(.appendEntriesResponse, to: 1, from: 3, term: 3, index: 2)))
+        _ = node.step(.receive(node.acknowledgement(from: 2, of: 2)))
+        _ = node.step(.receive(node.acknowledgement(from: 3, of: 2)))
         #expect(node.raft.commitIndex == 0)
-        _ = node.step(.receive(Message(.appendEntriesResponse, to: 1, from: 2, term: 3, index: 3)))
-        _ = node.step(.receive(Message(.appendEntriesResponse, to: 1, from: 3, term: 3, index: 3)))
+        _ = node.step(.receive(node.acknowledgement(from: 2, of: 3)))
+        _ = node.step(.receive(node.acknowledgement(from: 3, of: 3)))
         #expect(node.raft.commitIndex == 3)
     }
 

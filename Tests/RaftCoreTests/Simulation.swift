@@ -87,6 +87,13 @@ final class SimulatedNode {
 
     var id: NodeID { settings.id }
 
+    /// What a follower of this leader answers when it holds everything through `index`.
+    func acknowledgement(from node: NodeID, of index: LogIndex) -> Message {
+        Message(
+            .appendEntriesResponse, to: id, from: node, term: raft.term, index: index,
+            session: raft.progress(of: node)?.session ?? 0)
+    }
+
     /// Loses everything that was not on disk.
     func restart() {
         starts += 1

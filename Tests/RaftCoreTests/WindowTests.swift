@@ -71,6 +71,8 @@ struct WindowTests {
         _ = leader.step(
             .receive(Message(.appendEntriesResponse, to: 1, from: 3, term: 1, index: index, session: oldSession)))
         #expect(leader.raft.progress(of: 3)?.match == 0)
+        _ = leader.step(.receive(Message(.appendEntriesResponse, to: 1, from: 3, term: 1, index: index)))
+        #expect(leader.raft.progress(of: 3)?.match == 0, "an answer without a session is one from nowhere")
         _ = leader.step(
             .receive(Message(.appendEntriesResponse, to: 1, from: 3, term: 1, index: index, session: session)))
         #expect(leader.raft.progress(of: 3)?.match == index)
@@ -150,8 +152,7 @@ struct WindowTests {
             _ = leader.step(.persisted(through: persist.sequence))
         }
         leader.writes = []
-        _ = leader.step(
-            .receive(Message(.appendEntriesResponse, to: 1, from: 2, term: 1, index: leader.raft.lastIndex)))
+        _ = leader.step(.receive(leader.acknowledgement(from: 2, of: leader.raft.lastIndex)))
         func batch() -> [Entry] {
             for effect in leader.step(.collect) { if case .apply(let entries) = effect { return entries } }
             return []

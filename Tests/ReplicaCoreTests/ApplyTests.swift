@@ -11,8 +11,8 @@ import Testing
         var log: [CommittedEntry] = []
         for index in 1...UInt64(entries) {
             if random.chance(1, in: 40) {
-                let members = Members(voters: [1, 2, 3], outgoingVoters: random.chance(1, in: 2) ? [3, 4] : [])
-                log.append(CommittedEntry(index: index, term: 1, content: .configuration(members)))
+                let change = MembershipTraffic.change(&random)
+                log.append(CommittedEntry(index: index, term: 1, content: .configuration(change)))
                 continue
             }
             var payload: [UInt8] = []
@@ -143,17 +143,6 @@ import Testing
         #expect(replica.applier.state.revision == 0 && replica.output.outcomes.isEmpty)
         try replica.restart()
         #expect(replica.applier.state.index == 1)
-    }
-
-    @Test func `a configuration is what a restart finds`() throws {
-        var replica = try TestReplica()
-        let members = Members(
-            voters: [3, 1], outgoingVoters: [1, 2], learners: [9], nextLearners: [2], leavesAutomatically: true)
-        try replica.apply(entries: [CommittedEntry(index: 1, term: 1, content: .configuration(members))])
-        try replica.apply(entries: [CommittedEntry(index: 2, term: 1, content: .configuration(nil))])
-        try replica.restart()
-        #expect(replica.applier.members == members)
-        #expect(members.voters == [1, 3])
     }
 
     @Test func `a lineage is named once`() throws {

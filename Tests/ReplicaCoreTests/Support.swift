@@ -131,6 +131,20 @@ struct TestReplica {
         try #require(try apply([Envelope(time: time, command: command)]).first)
     }
 
+    /// Applies a change of the configuration and returns why it did nothing, if so.
+    @discardableResult
+    mutating func configure(_ change: MembershipChange?) throws -> Refusal? {
+        try apply(entries: [CommittedEntry(index: applier.state.index + 1, term: 1, content: .configuration(change))])
+        let outcome = try #require(output.configurations.first)
+        #expect(outcome.index == applier.state.index && outcome.members == applier.members)
+        return outcome.refusal
+    }
+
+    /// An address for each of these nodes.
+    func addresses(_ nodes: [UInt64]) -> [MemberAddress] {
+        nodes.map { MemberAddress(node: $0, endpoint: "host:\($0)", incarnation: Incarnation($0, $0)) }
+    }
+
     mutating func put(_ key: String, _ value: String) throws -> Outcome {
         try run(.put(key: key.asBytes, value: value.asBytes, lease: 0))
     }

@@ -159,9 +159,12 @@ import Testing
         for nodes in [[], [1], [1, 1, 1], [4, 5, 6]] as [[UInt64]] {
             #expect(try replica.run(publication(id, on: nodes)).refusal?.code == .unavailable, "\(nodes)")
         }
-        let joint = Members(voters: [1, 2, 3], outgoingVoters: [3, 4, 5], learners: [6])
-        let index = replica.applier.state.index + 1
-        try replica.apply(entries: [CommittedEntry(index: index, term: 1, content: .configuration(joint))])
+        #expect(
+            try replica.configure(
+                MembershipChange(
+                    [.init(.remove, 1), .init(.remove, 2), .init(.addVoter, 4), .init(.addVoter, 5)],
+                    entersJoint: true, addresses: replica.addresses([4, 5]))) == nil)
+        #expect(replica.applier.members == Members(voters: [3, 4, 5], outgoingVoters: [1, 2, 3]))
         for nodes in [[1, 2], [1, 2, 6], [3, 4, 5], [1, 2, 4]] as [[UInt64]] {
             #expect(try replica.run(publication(id, on: nodes)).refusal?.code == .unavailable, "\(nodes)")
         }

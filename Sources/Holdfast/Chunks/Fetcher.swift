@@ -354,8 +354,3 @@ extension Fetcher {
         return (ids, isWhole)
     }
 }
-
-extension Members {
-    /// Every member once, ascending.
-    var everyone: [NodeID] { Set(voters + outgoingVoters + learners + nextLearners).sorted() }
-}

@@ -320,8 +320,9 @@ final class Member: Sendable {
         let index = group.state.index
         let revision = group.state.revision
         let outcomes = output.outcomes
+        let configurations = output.configurations
         replica.loop.execute {
-            replica.applied(through: index, outcomes: outcomes)
+            replica.applied(through: index, outcomes: outcomes, configurations: configurations)
             watches.applied(revision)
         }
     }

@@ -76,7 +76,27 @@ extension Replica {
         }
     }
 
+    /// Proposes a configuration change; `completion` hears what became of it, once.
+    func propose(
+        _ change: ConfigurationChange,
+        completion: @escaping @Sendable (Result<ConfigurationOutcome, HoldfastError>) -> Void
+    ) {
+        guard !isStopped else { return completion(.failure(HoldfastError(.unavailable, "the node is stopping"))) }
+        guard raft.role == .leader else { return completion(.failure(notLeader())) }
+        // feature: no member may be older than this rule of applying a change.
+        step(.proposeConfiguration(change)) { effect in
+            switch effect {
+            case .proposed(let first, _, _): changes[first] = completion
+            case .dropped(let refusal): completion(.failure(error(refusal)))
+            default: break
+            }
+        }
+        turn()
+    }
+
     func failProposals(_ error: HoldfastError) {
+        for (_, completion) in changes { completion(.failure(error)) }
+        changes.removeAll()
         for (_, replies) in proposals { for reply in replies { reply.fail(error) } }
         proposals.removeAll()
         let refused = notLeader()
@@ -111,8 +131,10 @@ extension Replica {
         case .readQuota:
             HoldfastError(.overloaded, "too many reads wait; try again later")
         case .configurationPending(let index):
-            HoldfastError(.preconditionFailed, "a configuration change at index \(index) is still under way")
-        case .mustLeaveJoint, .notJoint, .invalidConfiguration:
+            HoldfastError(.unavailable, "a configuration change at index \(index) is still under way")
+        case .mustLeaveJoint:
+            HoldfastError(.unavailable, "a configuration change is still under way")
+        case .notJoint, .invalidConfiguration:
             HoldfastError(.invalidArgument, "the change does not fit the configuration: \(refusal)")
         case .unknownPeer(let node):
             HoldfastError(.invalidArgument, "node \(node) is no member")

@@ -22,6 +22,10 @@ internal import Storage
 /// 2. A reply in `proposals` is answered once: by its outcome, or with `outcomeUnknown` when this node stops leading.
 /// 3. Responses inside a persist operation leave only after the log thread reported its sequence durable.
 /// 4. At most one read round is on its way; reads that come meanwhile share the next one.
+/// 5. Whoever holds an entry durably knows durably the commit index that came before it or with it. So voters of an old
+///    configuration that hold the entry that left it know, after a restart of them all, that it is left: they cannot elect among
+///    themselves. (The log's frames carry the commit index.)
+/// 6. Consensus takes a configuration change over after the state machine accepted it, before it hears that its entry is applied.
 ///
 /// `@unchecked Sendable`: by (1); the entry points for other threads only `execute` on the loop.
 final class Replica: @unchecked Sendable {
@@ -40,6 +44,8 @@ final class Replica: @unchecked Sendable {
     private var isTurnDue = false
     /// Operations of this turn that need no write.
     private var finished: [Persist] = []
+    /// A commit index that was not written; keeps (5).
+    private var unwritten: HardState?
     /// The newest append to each follower that only tells the commit index; see `isDeferrable`.
     private var deferred: [NodeID: Message] = [:]
     private var isDeferredFlushDue = false
@@ -53,6 +59,10 @@ final class Replica: @unchecked Sendable {
     var gathered: [(envelope: [UInt8], reply: Reply)] = []
     var gatheredBytes = 0
     var proposals: [LogIndex: [Reply]] = [:]
+    /// Configuration changes given to apply, which may still find that they do nothing.
+    private var unapplied: [LogIndex: ConfigurationChange] = [:]
+    /// Who waits for a configuration change that this node proposed.
+    var changes: [LogIndex: @Sendable (Result<ConfigurationOutcome, HoldfastError>) -> Void] = [:]
     var reads = ReadRound()
     var transfer: LeadershipTransfer?
 
@@ -165,12 +175,14 @@ final class Replica: @unchecked Sendable {
         if !operation.requiresSync, operation.entries.isEmpty, persists.isEmpty {
             // Only the commit index rose, and nothing is on its way to the disk: what the responses promise is durable, and the
             // commit index is found again from the rows or the next leader (paper §5.3). Two wake-ups of threads are saved.
+            if let hardState = operation.hardState { unwritten = hardState }
             finished.append(operation)
             return
         }
         persists.append((operation.sequence, operation.responses))
-        log.submit(
-            .persist(sequence: operation.sequence, hardState: operation.hardState, entries: operation.entries))
+        let hardState = operation.hardState ?? unwritten
+        unwritten = nil
+        log.submit(.persist(sequence: operation.sequence, hardState: hardState, entries: operation.entries))
     }
 
     private func send(_ message: Message) {
@@ -227,10 +239,13 @@ final class Replica: @unchecked Sendable {
     }
 
     /// The apply thread wrote a group of entries through `index`.
-    func applied(through index: LogIndex, outcomes: [CommandOutcome]) {
+    func applied(
+        through index: LogIndex, outcomes: [CommandOutcome], configurations: [ConfigurationOutcome] = []
+    ) {
         guard !isStopped else { return }
         appliedIndex = index
         answer(outcomes)
+        for outcome in configurations { configured(outcome) }
         step(.applied(through: index))
         releaseReads()
         var left: [(index: LogIndex, resume: @Sendable () -> Void)] = []
@@ -263,24 +278,31 @@ final class Replica: @unchecked Sendable {
         var committed: [CommittedEntry] = []
         committed.reserveCapacity(entries.count)
         for entry in entries {
-            let content: CommittedEntry.Content =
-                entry.isConfigurationChange ? .configuration(configure(entry)) : .normal(entry.data)
-            committed.append(CommittedEntry(index: entry.index, term: entry.term, content: content))
+            committed.append(CommittedEntry(index: entry.index, term: entry.term, content: content(of: entry)))
         }
         applyLane.submit(committed)
     }
 
-    /// Lets a committed configuration change take effect and returns the members that hold from there on.
-    private func configure(_ entry: Entry) -> Members? {
-        guard let change = ConfigurationChange(entry) else {
-            logger.error("a configuration change in the log is void", metadata: ["index": "\(entry.index)"])
-            return nil
+    private func content(of entry: Entry) -> CommittedEntry.Content {
+        guard entry.isConfigurationChange else { return .normal(entry.data) }
+        guard let change = ConfigurationChange(entry) else { return .configuration(nil) }
+        unapplied[entry.index] = change
+        return .configuration(MembershipChange(change))
+    }
+
+    /// Lets an applied configuration change take effect in consensus, or not. Keeps (6).
+    private func configured(_ outcome: ConfigurationOutcome) {
+        if let change = unapplied.removeValue(forKey: outcome.index), outcome.refusal == nil {
+            var members: Members?
+            step(.configurationApplied(change)) { effect in
+                if case .configured(let state) = effect { members = Members(state) }
+            }
+            precondition(
+                members == outcome.members,
+                "after the change at \(outcome.index) consensus has the members \(String(describing: members)), the state machine "
+                    + "\(outcome.members)")
         }
-        var members: Members?
-        step(.configurationApplied(change)) { effect in
-            if case .configured(let state) = effect { members = Members(state) }
-        }
-        return members
+        changes.removeValue(forKey: outcome.index)?(.success(outcome))
     }
 
     private func readLog(for node: NodeID, first: LogIndex, bytesMax: Int) {
@@ -329,6 +351,25 @@ protocol ConsensusPeers: AnyObject {
     func isConnected(_ node: NodeID) -> Bool
     /// The node's address, where it is known.
     func endpoint(of node: NodeID) -> String?
+}
+
+extension MembershipChange {
+    /// Consensus' change in the words of the state machine.
+    init(_ change: ConfigurationChange) {
+        self.init(
+            change.steps.map { step in
+                let kind: Step.Kind =
+                    switch step.kind {
+                    case .addVoter: .addVoter
+                    case .remove: .remove
+                    case .update: .update
+                    case .addLearner: .addLearner
+                    }
+                return Step(kind, step.node)
+            },
+            entersJoint: change.entersJoint, leavesAutomatically: change.entersJoint && change.autoLeaves,
+            addresses: MemberAddress.decode(change.context))
+    }
 }
 
 extension Members {
