@@ -120,7 +120,8 @@ struct StatusVerb: AsyncParsableCommand {
         let lineage = status.lineage.isEmpty ? "not set yet" : status.lineage
         StandardOutput.line(
             "cluster \(status.cluster)  leader \(leader)  term \(status.term)  revision \(status.revision)")
-        StandardOutput.line("lineage \(lineage)")
+        let features = status.featureVersion == 0 ? "not known" : "\(status.featureVersion)"
+        StandardOutput.line("lineage \(lineage)  features \(features)")
         StandardOutput.line("")
         for line in StatusTable.lines(status) { StandardOutput.line(line) }
     }
@@ -132,7 +133,7 @@ enum StatusTable {
     static func lines(_ status: ClusterStatus) -> [String] {
         var table = Table([
             ("NODE", .right), ("ENDPOINT", .left), ("ROLE", .left), ("COMMIT", .right), ("APPLIED", .right),
-            ("REVISION", .right), ("COMPLETE", .left),
+            ("REVISION", .right), ("FEATURES", .right), ("COMPLETE", .left),
         ])
         for node in status.nodes {
             var complete = node.complete ? "yes" : "lacks \(Units.bytes(node.missingBytes))"
@@ -140,7 +141,7 @@ enum StatusTable {
             if node.quarantined { complete += ", quarantined" }
             table.add([
                 "\(node.id)", node.endpoint, node.role.rawValue, "\(node.commit)", "\(node.applied)",
-                "\(node.revision)", complete,
+                "\(node.revision)", node.featureVersion == 0 ? "-" : "\(node.featureVersion)", complete,
             ])
         }
         return table.lines

@@ -15,6 +15,8 @@ struct ClusterDocument: Encodable {
         var missingBytes: UInt64
         var quarantined: Bool
         var feedHash: String
+        var protocolVersion: UInt8
+        var featureVersion: UInt32
     }
 
     private var status: ClusterStatus
@@ -22,7 +24,7 @@ struct ClusterDocument: Encodable {
     init(_ status: ClusterStatus) { self.status = status }
 
     private enum Name: String, CodingKey {
-        case cluster, lineage, term, leader, revision, nodes
+        case cluster, lineage, term, leader, revision, featureVersion, nodes
     }
 
     func encode(to encoder: any Encoder) throws {
@@ -33,12 +35,13 @@ struct ClusterDocument: Encodable {
         // Encoded also where it is null: the field is always there.
         try object.encode(status.leader, forKey: .leader)
         try object.encode(status.revision, forKey: .revision)
+        try object.encode(status.featureVersion, forKey: .featureVersion)
         let nodes = status.nodes.map { node in
             Node(
                 id: node.id, endpoint: node.endpoint, role: node.role.rawValue, applied: node.applied,
                 commit: node.commit, revision: node.revision, completeRevision: node.completeRevision,
                 complete: node.complete, missingBytes: node.missingBytes, quarantined: node.quarantined,
-                feedHash: node.feedHash)
+                feedHash: node.feedHash, protocolVersion: node.protocolVersion, featureVersion: node.featureVersion)
         }
         try object.encode(nodes, forKey: .nodes)
     }

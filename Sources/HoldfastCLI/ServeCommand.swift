@@ -39,6 +39,10 @@ struct ServeCommand: AsyncParsableCommand {
     var uploadIdleMilliseconds: String?
     @Option(help: ArgumentHelp("How often unneeded chunks are looked for.", valueName: "n"))
     var sweepMilliseconds: String?
+    @Option(
+        help: ArgumentHelp(
+            "Hold the cluster's feature version back, so that an upgrade can still be undone.", valueName: "n"))
+    var featureVersionMax: String?
     @OptionGroup(title: "Global options")
     var global: GlobalOptions
 
@@ -84,6 +88,7 @@ struct ServeCommand: AsyncParsableCommand {
         flags[.rowCacheBytes] = rowCacheBytes
         flags[.uploadIdleMilliseconds] = uploadIdleMilliseconds
         flags[.sweepMilliseconds] = sweepMilliseconds
+        flags[.featureVersionMax] = featureVersionMax
         flags[.logLevel] = global.logLevel?.rawValue
         let path = config ?? environment["HOLDFAST_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }
         guard let path else { return try ServeSettings(flags: flags, environment: environment) }

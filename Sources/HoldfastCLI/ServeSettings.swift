@@ -9,7 +9,7 @@ struct ServeSettings {
     /// `rowCacheBytes` as `HOLDFAST_ROW_CACHE_BYTES`, the command line as `--row-cache-bytes`.
     enum Name: String, CaseIterable {
         case data, listen, allowPlaintext, heartbeatMilliseconds, electionMilliseconds, timeoutMilliseconds
-        case rowCacheBytes, uploadIdleMilliseconds, sweepMilliseconds, logLevel
+        case rowCacheBytes, uploadIdleMilliseconds, sweepMilliseconds, featureVersionMax, logLevel
 
         /// The name of the environment's variable.
         var variable: String { "HOLDFAST_" + words("_").uppercased() }
@@ -62,6 +62,7 @@ struct ServeSettings {
         try set(.rowCacheBytes, &configuration.rowCacheBytes)
         try set(.uploadIdleMilliseconds, &configuration.uploadIdleMilliseconds)
         try set(.sweepMilliseconds, &configuration.sweepMilliseconds)
+        configuration.featureVersionMax = try number(.featureVersionMax)
         return configuration
     }
 
@@ -76,11 +77,15 @@ struct ServeSettings {
     }
 
     private func set(_ name: Name, _ property: inout Int) throws(Failure) {
-        guard let value = values[name] else { return }
+        property = try number(name) ?? property
+    }
+
+    private func number(_ name: Name) throws(Failure) -> Int? {
+        guard let value = values[name] else { return nil }
         guard let number = Int(value.text), number > 0 else {
             throw .usage("\(value.origin) is '\(value.text)'; it must be a whole number of 1 or more")
         }
-        property = number
+        return number
     }
 
     private func truth(_ name: Name) throws(Failure) -> Bool? {

@@ -16,6 +16,8 @@ package struct Applier: Sendable {
     package internal(set) var roster: Roster
     /// The cluster's history; nil until the first leader has named it.
     package internal(set) var lineage: Lineage?
+    /// The replicated feature version: what every member knows (`Feature`).
+    package internal(set) var featureVersion = FeatureVersion.first
     /// How far each node is complete, by node.
     package internal(set) var completeness: [Completeness] = []
     var uploads: [UploadRecord] = []
@@ -51,6 +53,7 @@ package struct Applier: Sendable {
         members = try rows.value(Members.self, at: RowKey.members) ?? Members(voters: [])
         roster = try Roster(loading: rows)
         lineage = try ModelReader.lineage(rows: rows)
+        featureVersion = try ModelReader.featureVersion(rows: rows)
         completeness = try ModelReader.completeness(rows: rows)
         self.sessions = sessions
         try self.sessions.load(rows)
@@ -121,6 +124,7 @@ package struct Applier: Sendable {
     }
 
     /// Applies the envelopes of one entry. One that cannot be read is refused; where the framing is broken, so is all that follows.
+    /// A command of a kind that this build does not know ends applying: to refuse what the others apply would be another history.
     private mutating func apply(payload: [UInt8], _ group: inout ApplyGroup) throws(RowError) {
         var reader = ByteReader(payload)
         var ordinal: UInt32 = 0
@@ -138,6 +142,7 @@ package struct Applier: Sendable {
             do throws(DecodeError) {
                 envelope = try Envelope(decoding: encoded)
             } catch {
+                if let newer = error.ofNewerBuild { throw newer }
                 refuse(error, &group)
                 continue
             }
@@ -213,6 +218,7 @@ package struct Applier: Sendable {
         case .retire(let name, let version): return try retire(name: name, version: version, &group)
         case .complete(let node, let incarnation, let through):
             return complete(Completeness(node: node, incarnation: incarnation, through: through), &group)
+        case .raiseFeatures(let version): return raiseFeatures(to: version, &group)
         case .openSession, .closeSession: preconditionFailure("sessions are handled before")
         }
     }
@@ -242,6 +248,18 @@ package struct Applier: Sendable {
         self.lineage = lineage
         group.output.lineage = lineage
         group.overlay.putUnread(RowKey.lineage, [1], lineage.bytes[...])
+        return .done(revision: state.revision)
+    }
+
+    /// The same on every node whatever its build knows: a build that knows less stops by itself (`ApplyOutput.featureVersion`).
+    private mutating func raiseFeatures(to version: UInt32, _ group: inout ApplyGroup) -> Outcome {
+        guard version > featureVersion else { return .done(revision: state.revision) }
+        featureVersion = version
+        group.output.featureVersion = version
+        var row = ByteWriter()
+        row.byte(1)
+        row.fixed32(version)
+        group.overlay.putUnread(RowKey.featureVersion, row.bytes)
         return .done(revision: state.revision)
     }
 

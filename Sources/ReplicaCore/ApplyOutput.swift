@@ -49,6 +49,8 @@ package struct ApplyOutput: Sendable {
     package var models: [ModelChange] = []
     package var completeness: [Completeness] = []
     package var lineage: Lineage?
+    /// The feature version that the group raised the cluster to.
+    package var featureVersion: UInt32?
     /// The last configuration applied in the group.
     package var members: Members?
     /// Every node ID ever used, if a configuration was applied in the group.
@@ -73,6 +75,7 @@ package struct ApplyOutput: Sendable {
         models.removeAll()
         completeness.removeAll()
         lineage = nil
+        featureVersion = nil
         members = nil
         roster = nil
         configurations.removeAll()

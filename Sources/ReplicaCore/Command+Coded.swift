@@ -17,6 +17,7 @@ extension Command: Coded {
         static let publish: UInt8 = 12
         static let retire: UInt8 = 13
         static let complete: UInt8 = 14
+        static let raiseFeatures: UInt8 = 38
     }
 
     package func encode(into writer: inout ByteWriter) {
@@ -69,6 +70,9 @@ extension Command: Coded {
             writer.varint(node)
             writer.identifier(incarnation)
             writer.varint(through)
+        case .raiseFeatures(let version):
+            writer.byte(Tag.raiseFeatures)
+            writer.fixed32(version)
         }
     }
 
@@ -99,6 +103,7 @@ extension Command: Coded {
         case Tag.complete:
             return .complete(
                 node: try reader.varint(), incarnation: try reader.identifier(), through: try reader.varint())
+        case Tag.raiseFeatures: return .raiseFeatures(to: try reader.fixed32())
         case let tag: throw .unknownTag(what: codedName, tag)
         }
     }

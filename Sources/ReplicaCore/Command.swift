@@ -46,6 +46,8 @@ package enum Command: Sendable, Hashable {
     case retire(name: String, version: String)
     /// A node holds every byte that revisions through `through` name.
     case complete(node: UInt64, incarnation: Incarnation, through: UInt64)
+    /// Every member knows this feature version: it may be used from here on. A lower one than is active changes nothing.
+    case raiseFeatures(to: UInt32)
 }
 
 /// Compares, then one of two lists of operations, at one revision.

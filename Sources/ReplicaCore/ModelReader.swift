@@ -103,6 +103,22 @@ package enum ModelReader {
         return lineage
     }
 
+    /// The replicated feature version.
+    package static func featureVersion<Rows: RowReader & ~Copyable>(
+        rows: borrowing Rows
+    ) throws(RowError) -> UInt32 {
+        guard let row = try rows.get(RowKey.featureVersion) else { return FeatureVersion.first }
+        do throws(DecodeError) {
+            var reader = ByteReader(row)
+            try reader.version(1, of: "feature version")
+            let version = try reader.fixed32()
+            try reader.finish()
+            return version
+        } catch {
+            throw .corrupted("the row of the feature version")
+        }
+    }
+
     /// The records of all uploads, open or published, by ID.
     static func records(rows: ErasedRows) throws(RowError) -> [UploadRecord] {
         var records: [UploadRecord] = []

@@ -198,6 +198,8 @@ enum RowKey {
     static var memberRecords: (from: [UInt8], below: [UInt8]) { ([metaByte, 16], [metaByte, 17]) }
     /// The log index of the newest change of the configuration.
     static let configurationIndex: [UInt8] = [metaByte, 17]
+    /// The replicated feature version; absent while it is the first.
+    static let featureVersion: [UInt8] = [metaByte, 24]
 
     /// Where this node's compaction sweep stands; not replicated.
     static let sweep: [UInt8] = [localByte, 1]

@@ -26,6 +26,9 @@ extension Command {
         case .retire(let name, let version): return Check.name(name) ?? Check.version(version)
         case .lineage(let lineage):
             return lineage == .zero ? Refusal(.invalidArgument, "a lineage must not be zero") : nil
+        case .raiseFeatures(let version):
+            return version > FeatureVersion.first
+                ? nil : Refusal(.invalidArgument, "feature version \(version) is what every cluster has")
         case .compact, .openSession, .closeSession, .uploadAbort, .uploadExpire, .complete: return nil
         }
     }

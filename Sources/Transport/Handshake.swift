@@ -116,6 +116,8 @@ package struct RefusalCode: RawRepresentable, Sendable, Hashable {
     package static let overloaded = RefusalCode(rawValue: 9)
     /// The node is starting or stopping; try again later.
     package static let unavailable = RefusalCode(rawValue: 10)
+    /// The cluster uses features that the node's build does not know.
+    package static let featureVersion = RefusalCode(rawValue: 11)
 }
 
 /// The answer to a hello that is not let in.

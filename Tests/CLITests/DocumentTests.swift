@@ -72,12 +72,13 @@ import Testing
         let text = JSON.text(ClusterDocument(status))
         #expect(text.contains("\"leader\":null"))
         let document = try object(text)
-        #expect(document.keys.sorted() == ["cluster", "leader", "lineage", "nodes", "revision", "term"])
+        #expect(
+            document.keys.sorted() == ["cluster", "featureVersion", "leader", "lineage", "nodes", "revision", "term"])
         let nodes = try #require(document["nodes"] as? [[String: any Sendable]])
         #expect(
             nodes.first?.keys.sorted() == [
-                "applied", "commit", "complete", "completeRevision", "endpoint", "feedHash", "id", "missingBytes",
-                "quarantined", "revision", "role",
+                "applied", "commit", "complete", "completeRevision", "endpoint", "featureVersion", "feedHash", "id",
+                "missingBytes", "protocolVersion", "quarantined", "revision", "role",
             ])
         #expect(nodes.first?["role"] as? String == "unreachable")
     }

@@ -127,12 +127,13 @@ import Testing
     @Test func `an identity of another version or of somebody else is refused and not touched`() throws {
         try format()
         let identity = path + "/identity"
-        for version in [0, 2] {
+        let newest = NodeIdentity.formatVersions.upperBound
+        for version in [0, newest + 1] {
             try put(SealedText(kind: "identity", version: version, fields: [("x", "y")]).bytes, at: identity)
             let before = try directory.tree()
             let error = refusal { _ = try open() }
-            #expect(error?.cause == .version(found: version, reads: 1))
-            #expect(error?.message.contains(version == 2 ? "newer build" : "older build") == true)
+            #expect(error?.cause == .version(found: version, reads: newest))
+            #expect(error?.message.contains(version > newest ? "newer build" : "older build") == true)
             #expect(try directory.tree() == before)
         }
         try put(Array("[core]\n\trepositoryformatversion = 0\n".utf8), at: identity)
@@ -207,6 +208,31 @@ import Testing
         let opened = try open()
         #expect(try opened.pin(node: 2, incarnation: identity.incarnation) == .same)
         #expect(try opened.pin(node: 2, incarnation: Incarnation(9, 9)) == .differs(known: identity.incarnation))
+    }
+
+    @Test func `a directory that was sealed is refused by builds that know less, and not touched`() throws {
+        let identity = try format()
+        do {
+            let opened = try open()
+            #expect(opened.formatVersion == 1)
+            try opened.seal(1)
+            #expect(opened.formatVersion == 1)
+            try opened.seal(2)
+            try opened.seal(1)
+            #expect(opened.formatVersion == 2)
+            #expect(opened.identity == identity)
+        }
+        let before = try directory.tree()
+        let error = refusal { _ = try DataDirectory.open(at: path, formatVersionMax: 1) }
+        #expect(error?.cause == .version(found: 2, reads: 1))
+        #expect(error?.message.contains("may not go back") == true)
+        // What the first release does with the file: it reads version 1 alone.
+        #expect(throws: SealedText.Fault.version(2)) {
+            try SealedText(bytes(of: path + "/identity"), kind: "identity", version: 1)
+        }
+        #expect(try directory.tree() == before)
+        let opened = try open()
+        #expect(opened.identity == identity && opened.formatVersion == 2)
     }
 
     @Test func `a lineage is recorded once and for ever`() throws {

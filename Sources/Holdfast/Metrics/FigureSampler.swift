@@ -30,6 +30,7 @@ final class FigureSampler: Sendable {
         set("commit_index", now.commit)
         set("revision", now.applied.revision)
         set("term", now.leadership.term)
+        set("feature_version", UInt64(now.featureVersion))
         set("is_leader", now.leadership.role == .leader ? 1 : 0)
         let (through, missing) = chunks.completeness
         set("complete_revision", min(through, now.applied.revision))

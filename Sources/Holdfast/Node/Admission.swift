@@ -10,6 +10,10 @@ internal import Transport
 struct AdmissionRules: Sendable {
     let directory: DataDirectory
     let members: [UInt64: Endpoint]
+    /// The newest feature version that this node takes part in.
+    let featureVersion: UInt32
+    /// The replicated feature version as applied here: a member that knows less cannot follow.
+    let activeFeatureVersion: @Sendable () -> UInt32
 
     /// The identity that this node states.
     func identity(endpoint: String) -> PeerIdentity {
@@ -17,7 +21,7 @@ struct AdmissionRules: Sendable {
         return PeerIdentity(
             role: .member, cluster: identity.cluster, bootstrap: identity.bootstrap.bytes,
             lineage: (directory.lineage ?? .zero).bytes, nodeID: identity.node,
-            incarnation: identity.incarnation.bytes, endpoint: endpoint)
+            incarnation: identity.incarnation.bytes, endpoint: endpoint, featureVersion: featureVersion)
     }
 
     /// Why a hello is refused; nil if it is let in.
@@ -56,6 +60,14 @@ struct AdmissionRules: Sendable {
         }
         guard members[peer.nodeID] != nil, peer.nodeID != own.node else {
             return (.notMember, "node \(peer.nodeID) is not another member of cluster '\(own.cluster)'")
+        }
+        let active = activeFeatureVersion()
+        guard peer.featureVersion >= active else {
+            return (
+                .featureVersion,
+                "the cluster uses feature version \(active), and node \(peer.nodeID) knows \(peer.featureVersion): a "
+                    + "member may not go back to an older build; start it with the release that the others run"
+            )
         }
         guard let incarnation = Incarnation(peer.incarnation), incarnation != .zero else {
             return (.badHello, "node \(peer.nodeID) states no incarnation")

@@ -26,6 +26,8 @@ final class Member: Sendable {
     private let peers: Peers
     private let service: RequestService
     private let maintenance: LogMaintenance
+    private let versions: PeerVersions
+    private let raiser: FeatureRaiser
     private let figures: FigureSampler
     private let logger: Logger
     private let running = Mutex(Running())
@@ -98,12 +100,18 @@ final class Member: Sendable {
         let state = MemberState(
             MemberState.Values(
                 applied: stores.applier.state, members: stores.applier.members, lineage: stores.lineage,
-                publishedRevision: stores.publishedRevision, startIndex: stores.start.lastIndex))
+                featureVersion: stores.applier.featureVersion, publishedRevision: stores.publishedRevision,
+                startIndex: stores.start.lastIndex))
         self.state = state
         self.endpoint = "\(endpoint)"
 
         let members = Self.endpoints(of: identity, own: endpoint)
-        let rules = AdmissionRules(directory: stores.directory, members: members)
+        let seal = FeatureSeal(directory: stores.directory, configuration: configuration)
+        let versions = PeerVersions()
+        self.versions = versions
+        let rules = AdmissionRules(
+            directory: stores.directory, members: members, featureVersion: seal.known,
+            activeFeatureVersion: { state.now.featureVersion })
         self.rules = rules
         let hello: @Sendable (Purpose, NodeID) -> Hello = { purpose, target in
             Hello(purpose: purpose, target: target, identity: rules.identity(endpoint: "\(endpoint)"))
@@ -152,6 +160,7 @@ final class Member: Sendable {
             factory: factory, log: stores.log, rows: stores.rows, state: state, meter: settings.meter, chunks: chunks)
         let aside = MemberRequests(
             identity: identity, endpoint: "\(endpoint)", replica: replica, state: state, peers: peers, chunks: chunks,
+            seal: seal, versions: versions,
             metricsText: { [figures = self.figures] in
                 figures.sample()
                 return registry.text()
@@ -163,14 +172,19 @@ final class Member: Sendable {
             ))
         maintenance = LogMaintenance(
             replica: replica, peers: peers, members: identity.members.map(\.node), rows: stores.rows, logger: logger)
+        let raiser = FeatureRaiser(
+            replica: replica, peers: peers, versions: versions, state: state, seal: seal, logger: logger)
+        self.raiser = raiser
         applied.set { [state, logger, directory = stores.directory] group in
             Self.applied(
                 group, state: state, replica: replica, watches: watches, chunks: chunks, directory: directory,
                 fault: fault, logger: logger)
         }
+        replica.isActive = { [state] in state.now.isActive($0) }
         service.onLogFloor = { [maintenance] in maintenance.heardFloor($0) }
-        replica.onLeadership = { [state, logger] leadership in
+        replica.onLeadership = { [state, logger, weak raiser] leadership in
             state.update { $0.leadership = leadership }
+            raiser?.check()
             Self.leadershipChanged(leadership, state: state, router: router, logger: logger)
         }
     }
@@ -195,11 +209,13 @@ final class Member: Sendable {
         let interval = TimeAmount.milliseconds(Int64(tickMilliseconds))
         await run(on: replica.loop) { [self] in
             let events = PeerEvents(
-                replica: replica, peers: peers, logger: logger,
-                check: { [rules] in rules.check($0, $1) },
+                replica: replica, peers: peers, versions: versions, logger: logger,
+                check: { [rules] in rules.check($0, $1) }, onUp: { [weak raiser] in raiser?.check() },
                 onRefusal: { [fault, logger] node, code, sentence in
                     logger.error("refused by a peer", metadata: ["node": "\(node)", "reason": "\(sentence)"])
-                    if code == .otherIncarnation { fault.report(HoldfastError(.incompatible, sentence)) }
+                    if code == .otherIncarnation || code == .featureVersion {
+                        fault.report(HoldfastError(.incompatible, sentence))
+                    }
                 })
             peers.start(events)
             let clock = replica.loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [self] _ in
@@ -208,6 +224,7 @@ final class Member: Sendable {
             }
             let care = replica.loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { [self] _ in
                 maintenance.check()
+                raiser.check()
             }
             running.withLock { $0.clocks = [clock, care] }
             if replica.raft.confState.voters == [replica.raft.id] { replica.campaign() }
@@ -306,6 +323,14 @@ final class Member: Sendable {
                 values.publishedRevision = max(values.publishedRevision, model.publishedRevision)
             }
             if let lineage = output.lineage { values.lineage = lineage }
+            if let version = output.featureVersion { values.featureVersion = version }
+        }
+        if let version = output.featureVersion, version > FeatureVersion.known {
+            fault.report(
+                HoldfastError(
+                    .incompatible,
+                    "the cluster rose to feature version \(version), and this build knows \(FeatureVersion.known); start "
+                        + "this node with the release that the others run"))
         }
         if let lineage = output.lineage {
             do throws(DirectoryError) {

@@ -3,6 +3,7 @@ internal import NIOCore
 internal import RaftCore
 internal import ReplicaCore
 internal import Storage
+internal import Transport
 
 /// Requests that are answered off the control loop: chunk messages, publishing, status, metrics.
 final class MemberRequests: AsideRequests {
@@ -12,6 +13,8 @@ final class MemberRequests: AsideRequests {
     private let state: MemberState
     private let peers: Peers
     private let chunks: NodeChunks
+    private let seal: FeatureSeal
+    private let versions: PeerVersions
     private let metricsText: @Sendable () -> String
 
     /// How long a node waits for another's word about itself.
@@ -19,7 +22,7 @@ final class MemberRequests: AsideRequests {
 
     init(
         identity: NodeIdentity, endpoint: String, replica: Replica, state: MemberState, peers: Peers,
-        chunks: NodeChunks, metricsText: @escaping @Sendable () -> String
+        chunks: NodeChunks, seal: FeatureSeal, versions: PeerVersions, metricsText: @escaping @Sendable () -> String
     ) {
         self.identity = identity
         self.endpoint = endpoint
@@ -27,6 +30,8 @@ final class MemberRequests: AsideRequests {
         self.state = state
         self.peers = peers
         self.chunks = chunks
+        self.seal = seal
+        self.versions = versions
         self.metricsText = metricsText
     }
 
@@ -49,8 +54,18 @@ final class MemberRequests: AsideRequests {
         case .nodeStatus: .written { self.report.encode(into: &$0) }
         case .clusterStatus: await clusterStatus()
         case .metrics: ByteBuffer(string: metricsText())
+        case .sealFeatures: try await sealFeatures(body)
         default: throw HoldfastError(.incompatible, "request kind \(kind) is unknown to this node")
         }
+    }
+
+    private func sealFeatures(_ body: ByteBuffer) async throws(HoldfastError) -> ByteBuffer {
+        var body = body
+        guard let version = body.readInteger(endianness: .little, as: UInt32.self), body.readableBytes == 0 else {
+            throw HoldfastError(.invalidArgument, "malformed request: it names no feature version")
+        }
+        try await seal.seal(version)
+        return ByteBuffer(integer: version, endianness: .little)
     }
 
     private func publish(_ body: ByteBuffer, deadline: NIODeadline) async throws(HoldfastError) -> ByteBuffer {
@@ -85,13 +100,16 @@ final class MemberRequests: AsideRequests {
     private var report: NodeReport {
         let now = state.now
         let (through, missing) = chunks.completeness
-        let node = ClusterStatus.Node(
+        var node = ClusterStatus.Node(
             id: identity.node, endpoint: endpoint, role: Self.role(now, identity.node), applied: now.applied.index,
             commit: max(now.commit, now.applied.index), revision: now.applied.revision,
             completeRevision: min(through, now.applied.revision),
             complete: missing == 0 && through >= now.applied.revision, missingBytes: missing,
             feedHash: now.applied.feedHash.hex)
-        return NodeReport(node: node, publishedRevision: now.publishedRevision)
+        node.protocolVersion = TransportLimits.protocolVersionMax
+        node.featureVersion = seal.known
+        return NodeReport(
+            node: node, publishedRevision: now.publishedRevision, featureVersion: now.featureVersion)
     }
 
     private func clusterStatus() async -> ByteBuffer {
@@ -110,13 +128,19 @@ final class MemberRequests: AsideRequests {
         let nodes = reports.map { report in
             var node = report.node
             node.complete = node.complete && node.completeRevision >= needed
+            if node.featureVersion == 0, let stated = versions.of(node.id) {
+                // A node of the first release says it only in its hello.
+                node.protocolVersion = stated.protocolVersion
+                node.featureVersion = stated.featureVersion
+            }
             return node
         }.sorted { $0.id < $1.id }
         let now = state.now
-        let status = ClusterStatus(
+        var status = ClusterStatus(
             cluster: identity.cluster, lineage: lineage, term: now.leadership.term,
             leader: now.leadership.leader == noNode ? nil : now.leadership.leader,
             revision: nodes.map(\.revision).max() ?? 0, nodes: nodes)
+        status.featureVersion = reports.map(\.featureVersion).max() ?? 0
         return .written { status.encode(into: &$0) }
     }
 

@@ -12,12 +12,17 @@ final class MemberState: Sendable {
         var lineage: Lineage?
         var leadership = Leadership(role: .follower, leader: noNode, term: 0)
         var commit: LogIndex = 0
+        /// The replicated feature version.
+        var featureVersion = FeatureVersion.first
         /// The highest revision that published a model.
         var publishedRevision: UInt64
         /// The end of the log at the start: nothing is swept before it is applied.
         var startIndex: LogIndex
         /// The node is stopping: nothing more is applied.
         var isStopped = false
+
+        /// Whether every member is known to have a feature, so that it may be used. Once true it stays so.
+        func isActive(_ feature: Feature) -> Bool { featureVersion >= feature.since }
     }
 
     private let values: Mutex<Values>

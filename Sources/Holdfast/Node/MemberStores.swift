@@ -23,6 +23,15 @@ struct MemberStores: Sendable {
     ) throws(HoldfastError) -> MemberStores {
         do {
             return try open(path, configuration, logger)
+        } catch let error as DirectoryError {
+            guard case .version(let found, _) = error.cause, NodeIdentity.formatVersions.contains(found) else {
+                throw HoldfastError(opening: error, at: path)
+            }
+            throw HoldfastError(
+                .incompatible,
+                "\(path) is at feature version \(found) already, and featureVersionMax holds this node back to "
+                    + "\(configuration.featureVersionKnown): there is no way back; remove the setting; nothing was changed"
+            )
         } catch {
             throw HoldfastError(opening: error, at: path)
         }
@@ -47,7 +56,8 @@ struct MemberStores: Sendable {
     private static func open(
         _ path: String, _ configuration: NodeConfiguration, _ logger: Logger
     ) throws -> MemberStores {
-        let directory = try DataDirectory.open(at: path)
+        let known = Int(configuration.featureVersionKnown)
+        let directory = try DataDirectory.open(at: path, formatVersionMax: known)
         var rowOptions = RowStoreOptions()
         rowOptions.blockCacheBytes = configuration.rowCacheBytes
         rowOptions.createsIfMissing = false
@@ -66,6 +76,12 @@ struct MemberStores: Sendable {
             state = try AppliedState(loading: rows)
         }
         let applier = try Applier(loading: rows)
+        guard applier.featureVersion <= FeatureVersion.known else {
+            throw HoldfastError(
+                .incompatible,
+                "the rows of \(path) are of feature version \(applier.featureVersion), and this build knows "
+                    + "\(FeatureVersion.known): a node may not go back to an older build; use the newer one")
+        }
         guard state.index >= recovered.previousIndex else {
             throw HoldfastError(
                 .corrupted,

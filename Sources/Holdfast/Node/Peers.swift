@@ -87,18 +87,23 @@ final class Peers: ConsensusPeers, @unchecked Sendable {
 final class PeerEvents: LinkHandler {
     private let replica: Replica
     private let peers: Peers
+    private let versions: PeerVersions
     private let logger: Logger
     private let check: (NodeID, PeerIdentity) -> HoldfastError?
+    private let onUp: () -> Void
     private let onRefusal: (NodeID, RefusalCode, String) -> Void
 
     init(
-        replica: Replica, peers: Peers, logger: Logger, check: @escaping (NodeID, PeerIdentity) -> HoldfastError?,
+        replica: Replica, peers: Peers, versions: PeerVersions, logger: Logger,
+        check: @escaping (NodeID, PeerIdentity) -> HoldfastError?, onUp: @escaping () -> Void,
         onRefusal: @escaping (NodeID, RefusalCode, String) -> Void
     ) {
         self.replica = replica
         self.peers = peers
+        self.versions = versions
         self.logger = logger
         self.check = check
+        self.onUp = onUp
         self.onRefusal = onRefusal
     }
 
@@ -108,11 +113,15 @@ final class PeerEvents: LinkHandler {
             logger.error("peer refused", metadata: ["node": "\(node)", "reason": "\(refusal.message)"])
             return connection.close(.local(refusal.message))
         }
-        logger.info("peer connected", metadata: ["node": "\(node)"])
+        versions.connected(node, connection)
+        logger.info(
+            "peer connected", metadata: ["node": "\(node)", "features": "\(connection.peer.featureVersion)"])
+        onUp()
     }
 
     func linkDown(_ link: Link, _ reason: CloseReason) {
         guard let node = peers.node(of: link) else { return }
+        versions.disconnected(node)
         logger.info("peer disconnected", metadata: ["node": "\(node)", "reason": "\(reason)"])
         replica.peerLost(node, isGone: false)
     }

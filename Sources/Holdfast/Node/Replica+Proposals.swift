@@ -83,7 +83,11 @@ extension Replica {
     ) {
         guard !isStopped else { return completion(.failure(HoldfastError(.unavailable, "the node is stopping"))) }
         guard raft.role == .leader else { return completion(.failure(notLeader())) }
-        // feature: no member may be older than this rule of applying a change.
+        do throws(HoldfastError) {
+            try require(.membership)
+        } catch {
+            return completion(.failure(error))
+        }
         step(.proposeConfiguration(change)) { effect in
             switch effect {
             case .proposed(let first, _, _): changes[first] = completion
@@ -92,6 +96,15 @@ extension Replica {
             }
         }
         turn()
+    }
+
+    /// What some member's build does not know must not enter the log: it would have other rows than its peers.
+    func require(_ feature: Feature) throws(HoldfastError) {
+        guard !isActive(feature) else { return }
+        throw HoldfastError(
+            .preconditionFailed,
+            "this needs feature version \(feature.since), and some member of the cluster is not known to have it; "
+                + "upgrade every member ('cluster status' shows their versions), then ask again")
     }
 
     func failProposals(_ error: HoldfastError) {

@@ -37,6 +37,8 @@ final class Replica: @unchecked Sendable {
     let peers: any ConsensusPeers
     /// Told of every change of role, leader and term.
     var onLeadership: (Leadership) -> Void = { _ in }
+    /// Whether the replicated feature version, as applied here, includes a feature.
+    var isActive: (Feature) -> Bool = { _ in false }
 
     var raft: Raft
     private var effects: [Effect] = []

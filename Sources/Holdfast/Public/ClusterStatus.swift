@@ -38,6 +38,10 @@ public struct ClusterStatus: Sendable, Hashable {
         public var quarantined: Bool
         /// The feed's chain hash at `revision`, in hex.
         public var feedHash: String
+        /// The newest protocol version that it speaks; 0 where nobody knows.
+        public var protocolVersion: UInt8 = 0
+        /// The newest feature version that it takes part in; 0 where nobody knows.
+        public var featureVersion: UInt32 = 0
 
         /// A node as a test or a gateway builds it.
         public init(
@@ -69,6 +73,8 @@ public struct ClusterStatus: Sendable, Hashable {
     public var leader: UInt64?
     /// The highest revision that a member reported.
     public var revision: Revision
+    /// The replicated feature version, which every member knows; 0 where only nodes of the first release answered.
+    public var featureVersion: UInt32 = 0
     /// The configured members in order of their IDs.
     public var nodes: [Node]
 

@@ -2,6 +2,7 @@ public import CoreMetrics
 public import Logging
 internal import NIOCore
 internal import NIOPosix
+internal import ReplicaCore
 public import ServiceLifecycle
 internal import Storage
 internal import Synchronization
@@ -174,7 +175,7 @@ public final class HoldfastNode: Service, Sendable {
         let settings = TransportSettings(logger: logger)
         let make: @Sendable (Endpoint) -> any RequestTarget = { endpoint in
             RemoteNode(endpoint, loops: loops, settings: settings) {
-                Hello(purpose: $0, identity: PeerIdentity(role: .client))
+                Hello(purpose: $0, identity: PeerIdentity(role: .client, featureVersion: FeatureVersion.known))
             }
         }
         let router = Router(targets.map(make), logger: logger, makeTarget: make)
@@ -315,6 +316,9 @@ extension NodeConfiguration {
         }
         guard timeoutMilliseconds > 0 else {
             throw HoldfastError(.invalidArgument, "timeoutMilliseconds must be positive")
+        }
+        if let featureVersionMax, featureVersionMax < 1 {
+            throw HoldfastError(.invalidArgument, "featureVersionMax (\(featureVersionMax)) must be 1 or more")
         }
         guard rowCacheBytes >= 0 else {
             throw HoldfastError(.invalidArgument, "rowCacheBytes (\(rowCacheBytes)) must not be negative")

@@ -29,6 +29,10 @@ public struct NodeConfiguration: Sendable {
     /// How often a node looks for chunks that nothing names.
     public var sweepMilliseconds = 60_000
 
+    /// The newest feature version that the node takes part in; nil for the newest that its build knows. It holds the cluster's feature
+    /// version back, so that an upgrade can still be undone.
+    public var featureVersionMax: Int?
+
     /// A configuration of `kind` with every default.
     public init(_ kind: Kind) { self.kind = kind }
 }

@@ -34,6 +34,10 @@ package enum FrameKind: UInt8, Sendable, CaseIterable {
     case nodeStatus = 49
     case metrics = 50
 
+    // Of members to each other.
+    /// Seal your directory at a feature version: the leader is about to raise the cluster's.
+    case sealFeatures = 54
+
     // Chunk messages on request connections, chunk bytes on bulk connections.
     case chunkMessage = 56
     case putChunk = 57

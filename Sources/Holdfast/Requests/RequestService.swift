@@ -65,6 +65,11 @@ final class RequestService: @unchecked Sendable {
         case .uploads: try uploads(&body, deadline: deadline, reply: reply)
         case .watch: try watch(&body, reply: reply)
         case .stopWatch: try stopWatch(&body, reply: reply)
+        case .sealFeatures:
+            guard peer.role == .member else {
+                throw HoldfastError(.permissionDenied, "only members of the cluster raise its feature version")
+            }
+            aside.handle(kind, body, deadline: deadline, reply: reply)
         case .publish, .clusterStatus, .nodeStatus, .metrics, .chunkMessage:
             aside.handle(kind, body, deadline: deadline, reply: reply)
         case .consensus, .logFloor, .success, .failure, .event, .putChunk, .getChunk:
@@ -83,6 +88,9 @@ final class RequestService: @unchecked Sendable {
             throw HoldfastError(error, "command")
         }
         switch envelope.command {
+        case .raiseFeatures:
+            throw HoldfastError(
+                .permissionDenied, "the leader alone raises the feature version, when every member is ready")
         case .lineage, .uploadExpire, .publish, .complete:
             guard isMember else {
                 throw HoldfastError(.permissionDenied, "this command is for members of the cluster only")
@@ -90,6 +98,7 @@ final class RequestService: @unchecked Sendable {
         default: break
         }
         if let refusal = envelope.command.refusal { throw HoldfastError(refusal) }
+        if let feature = envelope.command.feature { try replica.require(feature) }
         Envelope.stamp(WallClock.milliseconds, onto: &bytes)
         replica.propose(bytes, reply: reply)
     }

@@ -31,19 +31,46 @@ extension ClusterStatus.Node {
     }
 }
 
+extension ClusterStatus.Node {
+    func encodeVersions(into writer: inout ByteWriter) {
+        writer.fixed32(UInt32(protocolVersion))
+        writer.fixed32(featureVersion)
+    }
+
+    mutating func decodeVersions(from reader: inout ByteReader) throws(DecodeError) {
+        protocolVersion = UInt8(clamping: try reader.fixed32())
+        featureVersion = try reader.fixed32()
+    }
+}
+
 /// What a member says of itself to another one.
 struct NodeReport: Sendable {
     var node: ClusterStatus.Node
     /// The highest revision that published a model, as far as the node has applied.
     var publishedRevision: Revision
+    /// The replicated feature version as far as the node has applied; 0 from a node of the first release.
+    var featureVersion: UInt32 = 0
 
     func encode(into writer: inout ByteWriter) {
         node.encode(into: &writer)
         writer.varint(publishedRevision)
+        writer.section(.versions) { section in
+            section.fixed32(featureVersion)
+            node.encodeVersions(into: &section)
+        }
     }
 
     static func decode(from reader: inout ByteReader) throws(DecodeError) -> NodeReport {
-        NodeReport(node: try ClusterStatus.Node.decode(from: &reader), publishedRevision: try reader.varint())
+        var report = NodeReport(
+            node: try ClusterStatus.Node.decode(from: &reader), publishedRevision: try reader.varint())
+        try reader.sections { (section, body) throws(DecodeError) in
+            switch section {
+            case .versions:
+                report.featureVersion = try body.fixed32()
+                try report.node.decodeVersions(from: &body)
+            }
+        }
+        return report
     }
 }
 
@@ -56,6 +83,11 @@ extension ClusterStatus {
         writer.varint(revision)
         writer.varint(nodes.count)
         for node in nodes { node.encode(into: &writer) }
+        writer.section(.versions) { section in
+            section.fixed32(featureVersion)
+            // One for each node, in the order above.
+            for node in nodes { node.encodeVersions(into: &section) }
+        }
     }
 
     static func decode(from reader: inout ByteReader) throws(DecodeError) -> ClusterStatus {
@@ -66,8 +98,16 @@ extension ClusterStatus {
         let revision = try reader.varint()
         var nodes: [Node] = []
         for _ in 0..<(try reader.count(itemBytes: 10)) { nodes.append(try Node.decode(from: &reader)) }
-        return ClusterStatus(
+        var status = ClusterStatus(
             cluster: cluster, lineage: lineage, term: term, leader: leader == 0 ? nil : leader, revision: revision,
             nodes: nodes)
+        try reader.sections { (section, body) throws(DecodeError) in
+            switch section {
+            case .versions:
+                status.featureVersion = try body.fixed32()
+                for place in status.nodes.indices { try status.nodes[place].decodeVersions(from: &body) }
+            }
+        }
+        return status
     }
 }

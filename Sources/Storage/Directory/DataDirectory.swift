@@ -7,7 +7,7 @@ package import ReplicaCore
 ///
 /// Invariants:
 /// 1. The lock is held for the life of this value: two processes never have one directory open.
-/// 2. `identity` never changes; `lineage` is recorded once; a pin never changes.
+/// 2. `identity` never changes, and its format version only rises; `lineage` is recorded once; a pin never changes.
 /// 3. A directory that is not whole, not ours, or of another version is refused and not touched.
 ///
 /// Any thread may call any function. The stores inside (`layout`) are opened by their own types.
@@ -18,28 +18,36 @@ package final class DataDirectory: Sendable {
     private let pins: PeerPins
     private let reserve: SpaceReserve
     private let recordedLineage: Mutex<Lineage?>
+    private let sealedVersion: Mutex<Int>
 
     /// Opens and locks a formatted directory.
     ///
-    /// - Parameter reserveBytes: size of the reserve; one that is missing is allocated if there is room.
+    /// - Parameters:
+    ///   - reserveBytes: size of the reserve; one that is missing is allocated if there is room.
+    ///   - formatVersionMax: the newest format version that the caller takes.
     /// - Throws: `notFormatted`, `halfFormatted`, `notEmpty`, `foreign`, `locked`, `version`, `corrupted`,
     ///   `inputOutput`, each with a sentence that says what to do.
     package static func open(
-        at path: String, reserveBytes: Int = 16 << 20
+        at path: String, reserveBytes: Int = 16 << 20,
+        formatVersionMax: Int = NodeIdentity.formatVersions.upperBound
     ) throws(DirectoryError) -> DataDirectory {
         let layout = DataLayout(path)
         try DataDirectory.requireFormatted(layout)
-        let identity = try readIdentity(layout)  // Before the lock, which would touch what is not ours. Keeps (3).
+        let versions = NodeIdentity.formatVersions.lowerBound...formatVersionMax
+        _ = try readIdentity(layout, versions)  // Before the lock, which would touch what is not ours. Keeps (3).
         let lock = try OpenLock(layout.lock)
-        return try DataDirectory(layout, identity, lock, reserveBytes)
+        // Again: whoever held the lock may have sealed it meanwhile.
+        let (identity, version) = try readIdentity(layout, versions)
+        return try DataDirectory(layout, identity, version, lock, reserveBytes)
     }
 
     private init(
-        _ layout: DataLayout, _ identity: NodeIdentity, _ lock: OpenLock, _ reserveBytes: Int
+        _ layout: DataLayout, _ identity: NodeIdentity, _ version: Int, _ lock: OpenLock, _ reserveBytes: Int
     ) throws(DirectoryError) {
         self.layout = layout
         self.lock = lock
         self.identity = identity
+        self.sealedVersion = Mutex(version)
         self.pins = try PeerPins(path: layout.peers)
         self.recordedLineage = Mutex(try DataDirectory.readLineage(layout))
         do throws(FileError) {
@@ -55,6 +63,26 @@ package final class DataDirectory: Sendable {
         } catch {
             throw DirectoryError(error, doing: "open the data directory \(layout.root)")
         }
+    }
+
+    /// The format version of the directory: the feature version that a build must know to open it.
+    package var formatVersion: Int { sealedVersion.withLock { $0 } }
+
+    /// Raises the format version, durably: from then on builds that do not know `version` refuse the directory before they touch it.
+    /// There is no way back. A version that the directory already has changes nothing. Blocks on the disk.
+    package func seal(_ version: Int) throws(DirectoryError) {
+        precondition(NodeIdentity.formatVersions.contains(version), "sealed at a version that this build does not know")
+        let failure = sealedVersion.withLock { (sealed) -> DirectoryError? in
+            guard version > sealed else { return nil }
+            do throws(FileError) {
+                try FileTree.replace(layout.identity, with: identity.text(version: version).bytes)
+            } catch {
+                return DirectoryError(error, doing: "raise the format version of \(layout.root) to \(version)")
+            }
+            sealed = version
+            return nil
+        }
+        if let failure { throw failure }
     }
 
     /// The lineage of the cluster; nil until `recordLineage`.
@@ -135,14 +163,16 @@ extension DataDirectory {
         SealedText(kind: lineageKind, version: 1, fields: [("lineage", lineage.hex)])
     }
 
-    private static func readIdentity(_ layout: DataLayout) throws(DirectoryError) -> NodeIdentity {
-        let text = try SealedText.read(
-            layout.identity, kind: NodeIdentity.kind, version: NodeIdentity.formatVersion)
+    /// The identity of a directory and its format version; changes nothing.
+    static func readIdentity(
+        _ layout: DataLayout, _ versions: ClosedRange<Int> = NodeIdentity.formatVersions
+    ) throws(DirectoryError) -> (NodeIdentity, version: Int) {
+        let text = try SealedText.read(layout.identity, kind: NodeIdentity.kind, versions: versions)
         guard let identity = NodeIdentity(text) else {
             throw DirectoryError(
                 .corrupted, "\(layout.identity) is damaged; restore it, or format this node anew under a new ID")
         }
-        return identity
+        return (identity, text.version)
     }
 
     private static func readLineage(_ layout: DataLayout) throws(DirectoryError) -> Lineage? {

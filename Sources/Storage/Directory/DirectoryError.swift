@@ -16,7 +16,7 @@ package struct DirectoryError: Error, Sendable, Equatable, CustomStringConvertib
         case locked(Int32?)
         /// A file of ours is not what was written.
         case corrupted
-        /// The format is of another version than this build reads.
+        /// The format is of another version than this build reads; `reads` is the newest of those.
         case version(found: Int, reads: Int)
         /// An argument of `format` is not valid.
         case invalidArgument

@@ -1,6 +1,7 @@
 package import ReplicaCore
 
-/// Who a data directory belongs to. It never changes after `DataDirectory.format`.
+/// Who a data directory belongs to. It never changes after `DataDirectory.format`; only the format version in front of it rises
+/// (`DataDirectory.seal`).
 package struct NodeIdentity: Sendable, Equatable {
     /// A member of the first configuration.
     package struct Member: Sendable, Hashable {
@@ -14,8 +15,9 @@ package struct NodeIdentity: Sendable, Equatable {
         }
     }
 
-    /// The version of the layout of a data directory that this build writes and reads.
-    package static let formatVersion = 1
+    /// The format versions of a data directory that this build reads: the feature version that a build must know to open it. A new
+    /// directory has the first.
+    package static let formatVersions = Int(FeatureVersion.first)...Int(FeatureVersion.known)
 
     package let node: UInt64
     /// One life of this disk: random at every format, so that a wiped node is told from the one it was.
@@ -53,9 +55,13 @@ package struct NodeIdentity: Sendable, Equatable {
 extension NodeIdentity {
     static let kind = "identity"
 
-    var text: SealedText {
+    /// The file's text in a new directory.
+    var text: SealedText { text(version: NodeIdentity.formatVersions.lowerBound) }
+
+    /// The file's text in a directory of a format version.
+    func text(version: Int) -> SealedText {
         SealedText(
-            kind: NodeIdentity.kind, version: NodeIdentity.formatVersion,
+            kind: NodeIdentity.kind, version: version,
             fields: [
                 ("node", String(node)), ("incarnation", incarnation.hex), ("cluster", cluster),
                 ("bootstrap", bootstrap.hex),

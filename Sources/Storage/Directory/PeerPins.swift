@@ -70,6 +70,13 @@ final class PeerPins: Sendable {
 extension SealedText {
     /// Reads a sealed file of a data directory, with a sentence for every way in which it can be wrong.
     static func read(_ path: String, kind: String, version: Int) throws(DirectoryError) -> SealedText {
+        try read(path, kind: kind, versions: version...version)
+    }
+
+    /// Reads a sealed file of any of these versions.
+    static func read(
+        _ path: String, kind: String, versions: ClosedRange<Int>
+    ) throws(DirectoryError) -> SealedText {
         let found: [UInt8]?
         do {
             found = try FileTree.read(path, bytesMax: SealedText.bytesMax)
@@ -83,7 +90,7 @@ extension SealedText {
                     + "under a new ID")
         }
         do {
-            return try SealedText(found, kind: kind, version: version)
+            return try SealedText(found, kind: kind, versions: versions)
         } catch {
             switch error {
             case .foreign:
@@ -97,11 +104,17 @@ extension SealedText {
                     "\(path) is damaged; restore it, or format this node anew under a new ID; nothing was "
                         + "changed")
             case .version(let other):
+                let isNewer = other > versions.upperBound
                 throw DirectoryError(
-                    .version(found: other, reads: version),
-                    "\(path) has format version \(other), and this build reads version \(version); "
-                        + (other > version ? "use a newer build of Holdfast" : "use an older build to upgrade it first")
-                )
+                    .version(found: other, reads: versions.upperBound),
+                    "\(path) has format version \(other), and this build reads "
+                        + (versions.count == 1
+                            ? "version \(versions.lowerBound); "
+                            : "versions \(versions.lowerBound) to \(versions.upperBound); ")
+                        + (isNewer
+                            ? "its cluster has gone on to features that this build does not know, so it may not go back: "
+                                + "use the newer build of Holdfast; nothing was changed"
+                            : "use an older build to upgrade it first; nothing was changed"))
             }
         }
     }

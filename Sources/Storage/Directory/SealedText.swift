@@ -44,6 +44,11 @@ struct SealedText: Equatable {
 
     /// Reads back what `bytes` gave, for one kind and version.
     init(_ bytes: [UInt8], kind: String, version: Int) throws(Fault) {
+        try self.init(bytes, kind: kind, versions: version...version)
+    }
+
+    /// Reads back what `bytes` gave, for one kind and any of these versions.
+    init(_ bytes: [UInt8], kind: String, versions: ClosedRange<Int>) throws(Fault) {
         guard bytes.count <= SealedText.bytesMax, let text = String(validating: bytes, as: UTF8.self) else {
             throw .damaged
         }
@@ -53,13 +58,13 @@ struct SealedText: Equatable {
         let sealed = bytes.dropLast(seal.utf8.count + 1)
         guard seal == "seal=\(SHA256.digest(of: Array(sealed)).hex)" else { throw .damaged }
         guard let found = Int(first.dropFirst("holdfast \(kind) ".count)), found >= 0 else { throw .damaged }
-        guard found == version else { throw .version(found) }
+        guard versions.contains(found) else { throw .version(found) }
         var fields: [(name: String, value: String)] = []
         for line in lines.dropFirst() {
             guard let mark = line.firstIndex(of: "=") else { throw .damaged }
             fields.append((String(line[..<mark]), String(line[line.index(after: mark)...])))
         }
-        self.init(kind: kind, version: version, fields: fields)
+        self.init(kind: kind, version: found, fields: fields)
         // One text has one form: what would be written now is what was read.
         guard self.bytes == bytes else { throw .damaged }
     }

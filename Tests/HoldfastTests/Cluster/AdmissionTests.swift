@@ -11,23 +11,6 @@ import Transport
 
 extension ClusterTests {
     @Suite struct Admissions {
-        /// Says hello to member 1 and returns the refusal; nil if it was let in.
-        private func refused(_ hello: Hello, at endpoint: String) async throws -> RefusalCode? {
-            let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
-            var code: RefusalCode?
-            do {
-                let channel = try await RequestChannel.dial(
-                    try #require(Endpoint(endpoint)), hello: hello, on: group.next(),
-                    settings: TransportSettings(logger: quiet), deadline: .seconds(5))
-                channel.close()
-            } catch TransportError.refused(let reason, let sentence) {
-                code = reason
-                #expect(sentence.count > 20, "a refusal says what is wrong and what to do")
-            }
-            try await group.shutdownGracefully()
-            return code
-        }
-
         @Test func strangersAreRefusedWithTheReason() async throws {
             try await withCluster { cluster in
                 let endpoint = try #require(cluster.members[1])
@@ -40,41 +23,43 @@ extension ClusterTests {
                     change(&identity)
                     return Hello(purpose: purpose, target: target, identity: identity)
                 }
-                #expect(try await refused(hello(), at: endpoint) == nil)
-                #expect(try await refused(hello(.request), at: endpoint) == nil)
-                #expect(try await refused(hello { $0.cluster = "other" }, at: endpoint) == .otherCluster)
-                #expect(try await refused(hello { $0.bootstrap[3] ^= 1 }, at: endpoint) == .otherBootstrap)
-                #expect(try await refused(hello { $0.lineage[3] ^= 1 }, at: endpoint) == .otherLineage)
-                #expect(try await refused(hello(target: 3), at: endpoint) == .otherNode)
-                #expect(try await refused(hello { $0.nodeID = 9 }, at: endpoint) == .notMember)
-                #expect(try await refused(hello { $0.nodeID = 1 }, at: endpoint) == .notMember)
-                #expect(try await refused(hello { $0.nodeID = 0 }, at: endpoint) == .notMember)
-                #expect(try await refused(hello { $0.incarnation[3] ^= 1 }, at: endpoint) == .otherIncarnation)
+                #expect(try await refusedHello(hello(), at: endpoint) == nil)
+                #expect(try await refusedHello(hello(.request), at: endpoint) == nil)
+                #expect(try await refusedHello(hello { $0.cluster = "other" }, at: endpoint) == .otherCluster)
+                #expect(try await refusedHello(hello { $0.bootstrap[3] ^= 1 }, at: endpoint) == .otherBootstrap)
+                #expect(try await refusedHello(hello { $0.lineage[3] ^= 1 }, at: endpoint) == .otherLineage)
+                #expect(try await refusedHello(hello(target: 3), at: endpoint) == .otherNode)
+                #expect(try await refusedHello(hello { $0.nodeID = 9 }, at: endpoint) == .notMember)
+                #expect(try await refusedHello(hello { $0.nodeID = 1 }, at: endpoint) == .notMember)
+                #expect(try await refusedHello(hello { $0.nodeID = 0 }, at: endpoint) == .notMember)
+                #expect(try await refusedHello(hello { $0.incarnation[3] ^= 1 }, at: endpoint) == .otherIncarnation)
                 let none = [UInt8](repeating: 0, count: 16)
-                #expect(try await refused(hello { $0.incarnation = none }, at: endpoint) == .badHello)
-                #expect(try await refused(hello(.bulk) { $0.incarnation[3] ^= 1 }, at: endpoint) == .otherIncarnation)
+                #expect(try await refusedHello(hello { $0.incarnation = none }, at: endpoint) == .badHello)
+                #expect(
+                    try await refusedHello(hello(.bulk) { $0.incarnation[3] ^= 1 }, at: endpoint) == .otherIncarnation)
 
                 let client = PeerIdentity(role: .client)
-                #expect(try await refused(Hello(purpose: .request, identity: client), at: endpoint) == nil)
-                #expect(try await refused(Hello(purpose: .bulk, identity: client), at: endpoint) == nil)
-                #expect(try await refused(Hello(purpose: .consensus, identity: client), at: endpoint) == .notMember)
+                #expect(try await refusedHello(Hello(purpose: .request, identity: client), at: endpoint) == nil)
+                #expect(try await refusedHello(Hello(purpose: .bulk, identity: client), at: endpoint) == nil)
+                #expect(
+                    try await refusedHello(Hello(purpose: .consensus, identity: client), at: endpoint) == .notMember)
                 var named = client
                 named.cluster = "other"
-                #expect(try await refused(Hello(purpose: .request, identity: named), at: endpoint) == .otherCluster)
+                #expect(
+                    try await refusedHello(Hello(purpose: .request, identity: named), at: endpoint) == .otherCluster)
                 let elsewhere = Hello(purpose: .request, target: 2, identity: client)
-                #expect(try await refused(elsewhere, at: endpoint) == .otherNode)
+                #expect(try await refusedHello(elsewhere, at: endpoint) == .otherNode)
                 // Nobody was disturbed.
                 try await cluster.client().put("k", "v")
             }
         }
 
         private func identity(of id: UInt64, in cluster: TestCluster) throws -> PeerIdentity {
-            let text = try SealedText.read(
-                "\(cluster.directory(id))/identity", kind: NodeIdentity.kind, version: NodeIdentity.formatVersion)
-            let identity = try #require(NodeIdentity(text))
+            let (identity, _) = try DataDirectory.readIdentity(DataLayout(cluster.directory(id)))
             return PeerIdentity(
                 role: .member, cluster: identity.cluster, bootstrap: identity.bootstrap.bytes, nodeID: id,
-                incarnation: identity.incarnation.bytes, endpoint: cluster.members[id] ?? "")
+                incarnation: identity.incarnation.bytes, endpoint: cluster.members[id] ?? "",
+                featureVersion: FeatureVersion.known)
         }
 
         @Test func aWipedVoterDoesNotComeBackUnderItsOldID() async throws {
@@ -307,4 +292,21 @@ extension TestCluster {
             return hashes.count == 1
         }
     }
+}
+
+/// Says hello to a member and returns the refusal; nil if it was let in.
+func refusedHello(_ hello: Hello, at endpoint: String) async throws -> RefusalCode? {
+    let group = MultiThreadedEventLoopGroup(numberOfThreads: 1)
+    var code: RefusalCode?
+    do {
+        let channel = try await RequestChannel.dial(
+            try #require(Endpoint(endpoint)), hello: hello, on: group.next(),
+            settings: TransportSettings(logger: quiet), deadline: .seconds(5))
+        channel.close()
+    } catch TransportError.refused(let reason, let sentence) {
+        code = reason
+        #expect(sentence.count > 20, "a refusal says what is wrong and what to do")
+    }
+    try await group.shutdownGracefully()
+    return code
 }

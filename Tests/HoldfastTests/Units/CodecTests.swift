@@ -116,20 +116,44 @@ import Testing
             node.missingBytes = 5
             node.quarantined = place % 2 == 1
             node.feedHash = "ab"
+            node.protocolVersion = 1
+            node.featureVersion = 7
             nodes.append(node)
         }
         for leader in [nil, 3] as [UInt64?] {
-            let status = ClusterStatus(
+            var status = ClusterStatus(
                 cluster: "c", lineage: "l", term: 9, leader: leader, revision: 3, nodes: nodes)
+            status.featureVersion = 6
             var writer = ByteWriter()
             status.encode(into: &writer)
             var reader = ByteReader(writer.bytes)
             #expect(try ClusterStatus.decode(from: &reader) == status)
-            for length in 0..<writer.bytes.count {
+            // A node of the first release ends before the first section: its number, its length, one number and two a node.
+            let first = writer.bytes.count - (2 + 4 + 8 * nodes.count)
+            for length in 0..<writer.bytes.count where length != first {
                 var cut = ByteReader(Array(writer.bytes[..<length]))
                 #expect(throws: DecodeError.self) { try ClusterStatus.decode(from: &cut) }
             }
+            var old = ByteReader(Array(writer.bytes[..<first]))
+            #expect(try ClusterStatus.decode(from: &old).nodes.map(\.featureVersion) == [0, 0, 0, 0, 0])
         }
+    }
+
+    @Test func `a reader passes over sections and fields that it does not know`() throws {
+        var report = NodeReport(
+            node: ClusterStatus.Node(id: 3, endpoint: "h:3", role: .follower), publishedRevision: 4)
+        report.featureVersion = 2
+        report.node.featureVersion = 9
+        var writer = ByteWriter()
+        report.encode(into: &writer)
+        writer.byte(250)
+        writer.text("of a later release")
+        writer.byte(StatusSection.versions.rawValue)
+        writer.string([5, 0, 0, 0, 1, 0, 0, 0, 8, 0, 0, 0, 77, 77][...])
+        var reader = ByteReader(writer.bytes)
+        let found = try NodeReport.decode(from: &reader)
+        #expect(found.node.id == 3 && found.publishedRevision == 4)
+        #expect(found.featureVersion == 5 && found.node.protocolVersion == 1 && found.node.featureVersion == 8)
     }
 
     @Test func requestBodiesComeBackAsTheyWere() throws {
