@@ -55,6 +55,10 @@ let package = Package(
         .executableTarget(
             name: "LogBenchmark", dependencies: ["Storage", "CRocksDB"], path: "Tests/LogBenchmark", exclude: ["run"]),
 
+        // Judges histories of real processes; used by its tests and by the campaign.
+        .target(name: "Linearizability", path: "Tests/Linearizability"),
+
+        .testTarget(name: "LinearizabilityTests", dependencies: ["Linearizability"]),
         .testTarget(name: "RaftCoreTests", dependencies: ["RaftCore"]),
         .testTarget(name: "ReplicaCoreTests", dependencies: ["ReplicaCore"]),
         .testTarget(name: "StorageLogTests", dependencies: ["Storage"], exclude: ["Golden"]),
