@@ -52,6 +52,13 @@ enum ChunkFault {
             details: [retiredAt: String(revision)])
     }
 
+    /// A question that only rows that can be relied on answer.
+    static func quarantined(_ node: UInt64) -> HoldfastError {
+        HoldfastError(
+            .unavailable, "node \(node) is quarantined and vouches for nothing; ask another node",
+            details: ["quarantined": String(node)])
+    }
+
     static func missing(_ id: ChunkID) -> HoldfastError {
         HoldfastError(.notFound, "chunk \(id) is not on this node; ask another")
     }

@@ -52,6 +52,7 @@ extension ChunkKeeper {
         guard count >= 0, count <= ChunkLimits.haveMax else {
             throw HoldfastError(.invalidArgument, "ask for at most \(ChunkLimits.haveMax) chunks at a time")
         }
+        guard !commands.isQuarantined else { throw ChunkFault.quarantined(commands.node) }
         let number = try number(ofOpen: upload)
         var (ledger, generation) = ledgers.withLock { $0.ledger(of: upload, number: number) }
         var answer = ChunkBitmap(count: count)
@@ -66,6 +67,7 @@ extension ChunkKeeper {
 
     /// This node's word on the open upload: how many chunks it names here, and how many of them are not on this disk. Blocks.
     func receipt(of upload: UploadID) throws(HoldfastError) -> UploadReceipt {
+        guard !commands.isQuarantined else { throw ChunkFault.quarantined(commands.node) }
         let number = try number(ofOpen: upload)
         var (ledger, generation) = ledgers.withLock { $0.ledger(of: upload, number: number) }
         var receipt = UploadReceipt(

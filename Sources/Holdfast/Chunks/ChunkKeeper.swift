@@ -66,6 +66,7 @@ final class ChunkKeeper: Sendable {
             throw HoldfastError(
                 .invalidArgument, "a chunk of \(bytes.readableBytes) bytes is longer than \(ChunkLimits.chunkBytesMax)")
         }
+        guard !commands.isQuarantined else { throw ChunkFault.quarantined(commands.node) }
         try await takeBudget(bytes.readableBytes)
         defer { budget.give(bytes.readableBytes) }
         let deadline = min(deadline, .now() + ChunkLimits.appliedWait)
@@ -237,6 +238,8 @@ final class ChunkKeeper: Sendable {
     /// if it stays. Blocks. Keeps (2).
     func unlinkIfUnnamed(_ id: ChunkID) throws(HoldfastError) -> Int? {
         try stripe(of: id).writing.withLock { (writing) throws(HoldfastError) -> Int? in
+            // Rows that are not to be relied on may not know what names the chunk.
+            guard !commands.isQuarantined else { return nil }
             guard writing[id] == nil, !pins.contains(id), try !isNamed(id) else { return nil }
             do throws(ChunkError) {
                 let count = try store.size(id) ?? 0

@@ -15,12 +15,18 @@ package protocol CommandPlane: Sendable {
     var leader: NodeID? { get }
     /// The members of the active configuration as applied here.
     var members: Members { get }
+    /// Whether the rows here are not to be relied on: nothing is received, vouched for or swept by them.
+    var isQuarantined: Bool { get }
     /// Reads the applied rows; blocks the calling thread on disk reads.
     func withRows<R: Sendable>(_ body: (borrowing any RowReader) throws -> R) throws -> R
     /// Returns when `appliedIndex` is at least `index`.
     func waitApplied(_ index: LogIndex, deadline: NIODeadline) async throws(HoldfastError)
     /// Proposes through whoever leads and returns the outcome of the apply.
     func propose(_ command: Command, deadline: NIODeadline) async throws(HoldfastError) -> Outcome
+}
+
+extension CommandPlane {
+    package var isQuarantined: Bool { false }
 }
 
 /// What the chunk plane of a node asks of the other nodes.

@@ -106,6 +106,8 @@ final class CompletenessWatch: Sendable {
         do throws(HoldfastError) {
             let survey = try await survey()
             try await tell(survey)
+            // What rows name that are not to be relied on is not fetched; their return rings the bell.
+            if commands.isQuarantined { return true }
             if survey.lacks.isEmpty { return state.withLock { !$0.isStale } }
             for lack in survey.lacks {
                 // New publishes are looked at between two tries, so a version that nobody can give does not hold up the rest.
@@ -121,6 +123,9 @@ final class CompletenessWatch: Sendable {
             return false
         }
     }
+
+    /// Everything applied is to be looked at anew: the rows were quarantined, or are relied on again. Never blocks.
+    func rowsDoubted() { chunkLost() }
 
     private func survey() async throws(HoldfastError) -> Survey {
         let before = state.withLock { $0 }
@@ -190,7 +195,9 @@ final class CompletenessWatch: Sendable {
 
     /// Proposes how far this node is, if the cluster does not know it yet.
     private func tell(_ survey: Survey) async throws(HoldfastError) {
-        let through = survey.lacks.first.map { $0.publishedRevision - 1 } ?? survey.revision
+        // Nobody may count on a node whose rows are not to be relied on.
+        let through =
+            commands.isQuarantined ? 0 : survey.lacks.first.map { $0.publishedRevision - 1 } ?? survey.revision
         let isLower = survey.told.map { through < $0 } ?? false
         let isAdvance = survey.lastPublish > (survey.told ?? 0) && through > (survey.told ?? 0)
         guard isLower || isAdvance else { return }

@@ -71,6 +71,12 @@ package final class NodeChunks: Sendable {
         if !output.models.isEmpty || output.compacted != nil { watch.modelsChanged() }
     }
 
+    /// The rows were quarantined, or are relied on again: the cluster hears how far this node is complete now. Never blocks.
+    package func quarantineChanged() {
+        keeper.ledgers.withLock { $0.forgetAll() }
+        watch.rowsDoubted()
+    }
+
     // MARK: From frames
 
     /// Takes a chunk of an open upload from a client and returns when it is fsynced here; then the other members hear of it.

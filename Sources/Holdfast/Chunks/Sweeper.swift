@@ -11,7 +11,7 @@ struct Sweeper: Sendable {
     struct Report: Sendable, Hashable {
         var chunks = 0
         var bytes = 0
-        /// Why nothing was looked at: rows that the log held at the start are not applied yet.
+        /// Why nothing was looked at: rows that the log held at the start are not applied yet, or the rows are quarantined.
         var isTooEarly = false
     }
 
@@ -44,7 +44,7 @@ struct Sweeper: Sendable {
 
     /// One sweep. Throws when something could not be read; nothing is removed after that.
     func sweep() async throws(HoldfastError) -> Report {
-        guard commands.isCaughtUpWithStart else { return Report(isTooEarly: true) }
+        guard commands.isCaughtUpWithStart, !commands.isQuarantined else { return Report(isTooEarly: true) }
         do throws(HoldfastError) {
             let unnamed = try await keeper.readers.run { () throws(HoldfastError) in try self.unnamed() }
             var report = Report()

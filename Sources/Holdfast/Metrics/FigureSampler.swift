@@ -35,6 +35,8 @@ final class FigureSampler: Sendable {
         let (through, missing) = chunks.completeness
         set("complete_revision", min(through, now.applied.revision))
         set("missing_bytes", missing)
+        set("quarantined", now.quarantine == nil ? 0 : 1)
+        set("feed_tied", now.isFeedTied ? 1 : 0)
         sampleLog()
         sampleRows()
         sampleTransport()

@@ -12,6 +12,8 @@ final class NodeFigures: Sendable {
     let requestsRefused: Counter
     let watches: Counter
     let malformedFrames: Counter
+    let feedChecks: Counter
+    let quarantines: Counter
 
     /// Counters made by `factory`.
     init(factory: any MetricsFactory) {
@@ -26,5 +28,7 @@ final class NodeFigures: Sendable {
         requestsRefused = counter("requests_refused")
         watches = counter("watches")
         malformedFrames = counter("malformed_frames")
+        feedChecks = counter("feed_checks")
+        quarantines = counter("quarantines")
     }
 }

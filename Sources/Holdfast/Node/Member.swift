@@ -29,6 +29,7 @@ final class Member: Sendable {
     private let versions: PeerVersions
     private let raiser: FeatureRaiser
     private let figures: FigureSampler
+    private let feedCheck: FeedCheck
     private let logger: Logger
     private let running = Mutex(Running())
 
@@ -158,9 +159,13 @@ final class Member: Sendable {
         self.chunks = chunks
         self.figures = FigureSampler(
             factory: factory, log: stores.log, rows: stores.rows, state: state, meter: settings.meter, chunks: chunks)
+        let quarantine = Quarantine(
+            directory: stores.directory, state: state, replica: replica, watches: watches, chunks: chunks, fault: fault,
+            figures: figures, logger: logger)
+        let integrity = IntegrityService(state: state, commands: commands, readLane: readLane, quarantine: quarantine)
         let aside = MemberRequests(
             identity: identity, endpoint: "\(endpoint)", replica: replica, state: state, peers: peers, chunks: chunks,
-            seal: seal, versions: versions,
+            integrity: integrity, seal: seal, versions: versions,
             metricsText: { [figures = self.figures] in
                 figures.sample()
                 return registry.text()
@@ -170,6 +175,9 @@ final class Member: Sendable {
             LocalTarget(
                 name: "\(endpoint)", service: service, chunks: chunks, identity: rules.identity(endpoint: "\(endpoint)")
             ))
+        feedCheck = FeedCheck(
+            node: identity.node, state: state, peers: IntegrityPeers(peers: peers), quarantine: quarantine,
+            figures: figures, logger: logger)
         maintenance = LogMaintenance(
             replica: replica, peers: peers, members: identity.members.map(\.node), rows: stores.rows, logger: logger)
         let raiser = FeatureRaiser(
@@ -225,6 +233,7 @@ final class Member: Sendable {
             let care = replica.loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { [self] _ in
                 maintenance.check()
                 raiser.check()
+                feedCheck.begin()
             }
             running.withLock { $0.clocks = [clock, care] }
             if replica.raft.confState.voters == [replica.raft.id] { replica.campaign() }

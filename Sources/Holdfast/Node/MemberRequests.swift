@@ -13,6 +13,7 @@ final class MemberRequests: AsideRequests {
     private let state: MemberState
     private let peers: Peers
     private let chunks: NodeChunks
+    private let integrity: IntegrityService
     private let seal: FeatureSeal
     private let versions: PeerVersions
     private let metricsText: @Sendable () -> String
@@ -22,7 +23,8 @@ final class MemberRequests: AsideRequests {
 
     init(
         identity: NodeIdentity, endpoint: String, replica: Replica, state: MemberState, peers: Peers,
-        chunks: NodeChunks, seal: FeatureSeal, versions: PeerVersions, metricsText: @escaping @Sendable () -> String
+        chunks: NodeChunks, integrity: IntegrityService, seal: FeatureSeal, versions: PeerVersions,
+        metricsText: @escaping @Sendable () -> String
     ) {
         self.identity = identity
         self.endpoint = endpoint
@@ -30,6 +32,7 @@ final class MemberRequests: AsideRequests {
         self.state = state
         self.peers = peers
         self.chunks = chunks
+        self.integrity = integrity
         self.seal = seal
         self.versions = versions
         self.metricsText = metricsText
@@ -55,6 +58,7 @@ final class MemberRequests: AsideRequests {
         case .clusterStatus: await clusterStatus()
         case .metrics: ByteBuffer(string: metricsText())
         case .sealFeatures: try await sealFeatures(body)
+        case .integrity: try await integrity.answer(body, deadline: deadline)
         default: throw HoldfastError(.incompatible, "request kind \(kind) is unknown to this node")
         }
     }
@@ -99,13 +103,14 @@ final class MemberRequests: AsideRequests {
     /// What this node says of itself.
     private var report: NodeReport {
         let now = state.now
-        let (through, missing) = chunks.completeness
+        let isQuarantined = now.quarantine != nil
+        let (through, missing) = isQuarantined ? (0, chunks.completeness.missingBytes) : chunks.completeness
         var node = ClusterStatus.Node(
             id: identity.node, endpoint: endpoint, role: Self.role(now, identity.node), applied: now.applied.index,
             commit: max(now.commit, now.applied.index), revision: now.applied.revision,
             completeRevision: min(through, now.applied.revision),
-            complete: missing == 0 && through >= now.applied.revision, missingBytes: missing,
-            feedHash: now.applied.feedHash.hex)
+            complete: !isQuarantined && missing == 0 && through >= now.applied.revision, missingBytes: missing,
+            quarantined: isQuarantined, feedHash: now.applied.feedHash.hex)
         node.protocolVersion = TransportLimits.protocolVersionMax
         node.featureVersion = seal.known
         return NodeReport(

@@ -18,6 +18,10 @@ final class MemberState: Sendable {
         var publishedRevision: UInt64
         /// The end of the log at the start: nothing is swept before it is applied.
         var startIndex: LogIndex
+        /// Why the rows here are served to nobody; nil if they may be relied on.
+        var quarantine: String?
+        /// The members' words on the feed differ and no quorum says which is right.
+        var isFeedTied = false
         /// The node is stopping: nothing more is applied.
         var isStopped = false
 
@@ -62,6 +66,7 @@ final class MemberCommands: CommandPlane {
         return leader == noNode ? nil : leader
     }
     var members: Members { state.now.members }
+    var isQuarantined: Bool { state.now.quarantine != nil }
 
     func withRows<R: Sendable>(_ body: (borrowing any RowReader) throws -> R) throws -> R { try body(rows) }
 

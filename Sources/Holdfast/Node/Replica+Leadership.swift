@@ -58,7 +58,8 @@ extension Replica {
     func watchDisk() {
         let began = log.flushStarted
         stall = (began, began != 0 && began == stall.began ? stall.ticks + 1 : 0)
-        if disability != nil || stall.ticks > 2 * raft.configuration.electionTicks { yieldLeadership() }
+        let isStalled = stall.ticks > 2 * raft.configuration.electionTicks
+        if disability != nil || quarantine != nil || isStalled { yieldLeadership() }
     }
 
     /// Lets the best follower take over, without waiting for it.

@@ -14,6 +14,7 @@ extension Replica {
     func propose(_ envelope: [UInt8], reply: Reply) {
         guard !isStopped else { return reply.fail(HoldfastError(.unavailable, "the node is stopping")) }
         guard raft.role == .leader else { return reply.fail(notLeader()) }
+        if let quarantine { return reply.fail(quarantine) }
         if let disability { return reply.fail(HoldfastError(.unavailable, disability.message)) }
         guard gathered.count < Self.gatheredMax, gatheredBytes + envelope.count <= Self.gatheredBytesMax else {
             return reply.fail(HoldfastError(.overloaded, "too many commands wait for the log; try again later"))

@@ -54,6 +54,8 @@ final class Replica: @unchecked Sendable {
     private(set) var isStopped = false
     /// Why this node can acknowledge nothing more: its log or its rows have failed.
     var disability: HoldfastError?
+    /// Why nothing is answered from the rows here, which are not to be relied on; nil as a rule. Votes and appends go on.
+    var quarantine: HoldfastError?
     /// The wait for the disk in progress at the last tick (`LogStore.flushStarted`), and the ticks that it has lasted.
     var stall: (began: UInt64, ticks: Int) = (0, 0)
 

@@ -50,6 +50,8 @@ final class WatchHub: @unchecked Sendable {
     private var lastNumber: UInt64 = 0
     private var revision: UInt64 = 0
     private var isStopped = false
+    /// Why no watch is served for now; nil as a rule.
+    private var refusal: HoldfastError?
 
     init(loop: any EventLoop, readLane: ReadLane, replies: ReplyQueue, figures: NodeFigures, revision: UInt64) {
         self.loop = loop
@@ -63,6 +65,7 @@ final class WatchHub: @unchecked Sendable {
     @discardableResult
     func begin(_ request: WatchRequest, sink: Sink) throws(HoldfastError) -> UInt64 {
         guard !isStopped else { throw HoldfastError(.unavailable, "the node is stopping") }
+        if let refusal { throw refusal }
         guard watches.count < Self.watchesMax else {
             throw HoldfastError(.overloaded, "this node has \(Self.watchesMax) watches; ask another one")
         }
@@ -114,6 +117,19 @@ final class WatchHub: @unchecked Sendable {
     /// Ends every watch with `error`, and refuses new ones.
     func stopAll(_ error: HoldfastError) {
         isStopped = true
+        endAll(error)
+    }
+
+    /// Ends every watch with `error` and refuses new ones with it until `resume`: the rows are not to be relied on.
+    func suspend(_ error: HoldfastError) {
+        refusal = error
+        endAll(error)
+    }
+
+    /// Serves watches again.
+    func resume() { refusal = nil }
+
+    private func endAll(_ error: HoldfastError) {
         for watch in watches.values { end(watch, error) }
         watches = [:]
         replies.flush()

@@ -33,6 +33,8 @@ package enum FrameKind: UInt8, Sendable, CaseIterable {
     case clusterStatus = 48
     case nodeStatus = 49
     case metrics = 50
+    /// Questions and orders about the integrity of a node: see `IntegrityRequest`.
+    case integrity = 51
 
     // Of members to each other.
     /// Seal your directory at a feature version: the leader is about to raise the cluster's.

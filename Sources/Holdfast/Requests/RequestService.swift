@@ -72,6 +72,9 @@ final class RequestService: @unchecked Sendable {
             aside.handle(kind, body, deadline: deadline, reply: reply)
         case .publish, .clusterStatus, .nodeStatus, .metrics, .chunkMessage:
             aside.handle(kind, body, deadline: deadline, reply: reply)
+        case .integrity:
+            try IntegrityRequest.check(body, isMember: peer.role == .member)
+            aside.handle(kind, body, deadline: deadline, reply: reply)
         case .consensus, .logFloor, .success, .failure, .event, .putChunk, .getChunk:
             throw HoldfastError(.invalidArgument, "frame kind \(kind) is no request of a request connection")
         }

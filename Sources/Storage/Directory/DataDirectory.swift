@@ -17,6 +17,7 @@ package final class DataDirectory: Sendable {
     private let lock: OpenLock
     private let pins: PeerPins
     private let reserve: SpaceReserve
+    private let marks: RepairMarks
     private let recordedLineage: Mutex<Lineage?>
     private let sealedVersion: Mutex<Int>
 
@@ -49,6 +50,7 @@ package final class DataDirectory: Sendable {
         self.identity = identity
         self.sealedVersion = Mutex(version)
         self.pins = try PeerPins(path: layout.peers)
+        self.marks = try RepairMarks(layout)
         self.recordedLineage = Mutex(try DataDirectory.readLineage(layout))
         do throws(FileError) {
             // Left by a crash between the last two steps of formatting: the identity is there, so it is complete.
@@ -124,6 +126,15 @@ package final class DataDirectory: Sendable {
     package func pinnedIncarnation(of node: UInt64) -> Incarnation? {
         node == identity.node ? identity.incarnation : pins.pinned(node)
     }
+
+    /// What of this node must be repaired before it is relied on; empty as a rule.
+    package var repairMarks: [RepairMark] { marks.current }
+
+    /// Records, durably, that something must be repaired. A mark of the same cause that is there already stays.
+    package func record(_ mark: RepairMark) throws(DirectoryError) { try marks.record(mark) }
+
+    /// Removes the marks of causes that were repaired, durably.
+    package func clearRepairMarks(_ causes: [RepairMark.Cause]) throws(DirectoryError) { try marks.clear(causes) }
 
     /// Whether the space of the reserve is held.
     package var isReserveHeld: Bool { reserve.isHeld }

@@ -16,6 +16,8 @@ package struct DataLayout: Sendable, Equatable {
     package var rows: String { root + "/rows" }
     package var chunks: String { root + "/chunks" }
     package var quarantine: String { root + "/quarantine" }
+    /// Present while something of this node must be repaired.
+    func repairMark(_ cause: RepairMark.Cause) -> String { root + "/repair-" + cause.rawValue }
     /// Present while `DataDirectory.format` runs.
     var formatting: String { root + "/formatting" }
 }
