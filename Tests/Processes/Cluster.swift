@@ -13,6 +13,8 @@ package final class Cluster: Sendable {
         package var listens: [String]?
         /// The directory of a member; nil makes one that goes with the cluster.
         package var data: (@Sendable (Int) -> String)?
+        /// The program of every member at first; see `Cluster.use`.
+        package var program = Program.path
         /// Arguments of `serve` beyond the directory.
         package var arguments: [String] = []
         /// The environment of a member's process.
@@ -22,6 +24,7 @@ package final class Cluster: Sendable {
     }
 
     private let nodes = Mutex<[Int: RunningProgram]>([:])
+    private let programs = Mutex<[Int: String]>([:])
     private let scratch: ScratchDirectory
     private let layout: Layout
     /// The members' addresses, in order of their IDs from 1.
@@ -67,9 +70,10 @@ package final class Cluster: Sendable {
 
     /// Formats the directory of a member.
     package func format(_ id: Int) async throws {
-        let outcome = try await Program.run([
-            "node", "format", "--data", data(id), "--id", "\(id)", "--cluster", "test", "--members", members,
-        ])
+        let format = try RunningProgram(
+            ["node", "format", "--data", data(id), "--id", "\(id)", "--cluster", "test", "--members", members],
+            program: program(of: id))
+        let outcome = try await format.outcome()
         guard outcome.status == 0 else { throw Unexpected("node \(id) was not formatted: \(outcome.error)") }
     }
 
@@ -77,17 +81,33 @@ package final class Cluster: Sendable {
     package func start(_ id: Int) async throws {
         var arguments = ["serve", "--data", data(id), "--log-level", "warning"] + layout.arguments
         if let listens = layout.listens { arguments += ["--listen", listens[id - 1]] }
-        let node = try RunningProgram(arguments, environment: layout.environment(id))
+        let node = try RunningProgram(arguments, environment: layout.environment(id), program: program(of: id))
         nodes.withLock { $0[id] = node }
         let line = try await node.line("of readiness") { $0.hasPrefix("ready ") }
         let endpoint = layout.listens?[id - 1] ?? endpoints[id - 1]
         guard line == "ready node=\(id) endpoint=\(endpoint)" else { throw Unexpected("node \(id) said '\(line)'") }
     }
 
+    /// The program that a member is formatted and started with.
+    package func program(of id: Int) -> String { programs.withLock { $0[id] } ?? layout.program }
+
+    /// Gives a member another program for its next start.
+    package func use(_ program: String, for id: Int) { programs.withLock { $0[id] = program } }
+
     /// The process of a member.
     package func node(_ id: Int) throws -> RunningProgram {
         guard let node = nodes.withLock({ $0[id] }) else { throw Unexpected("node \(id) was never started") }
         return node
+    }
+
+    /// Ends a member in order; throws where it does not end with status 0.
+    package func end(_ id: Int) async throws {
+        let node = try node(id)
+        node.signal(SIGTERM)
+        let outcome = try await node.outcome(seconds: 30)
+        guard outcome.status == 0 else {
+            throw Unexpected("node \(id) ended with status \(outcome.status): \(outcome.error)")
+        }
     }
 
     /// Ends a member at once, as a power cut does, and waits for its end.
