@@ -131,9 +131,10 @@ hfr_store *hfr_open(const char *path, const hfr_options *given, hfr_status *stat
     store->background = std::make_shared<holdfast_rocks::BackgroundState>();
     store->has_prefixes = given->prefix_filter;
     rocksdb::DB *database = nullptr;
-    if (!report(rocksdb::DB::Open(holdfast_rocks::make_options(*given, *store), path, &database), status)) {
-        return nullptr;
-    }
+    const rocksdb::Options options = holdfast_rocks::make_options(*given, *store);
+    const Status opened = given->read_only ? rocksdb::DB::OpenForReadOnly(options, path, &database)
+                                           : rocksdb::DB::Open(options, path, &database);
+    if (!report(opened, status)) return nullptr;
     store->database.reset(database);
     return store.release();
 }

@@ -14,6 +14,8 @@ extension Raft {
     /// The hard state as of now; durable only as far as `.persisted` was told.
     package var hardState: HardState { HardState(term: term, vote: vote, commit: log.commit) }
     package var leadership: Leadership { Leadership(role: role, leader: leader, term: term) }
+    /// The index of a received snapshot that is not yet installed durably; nil for none.
+    package var installing: LogIndex? { log.incoming?.index }
     /// The configuration that is in force here.
     package var confState: ConfState { members.confState }
 

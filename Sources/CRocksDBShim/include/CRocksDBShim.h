@@ -42,6 +42,8 @@ typedef struct {
     // Filters over prefixes of MVCC rows, for seeks of keys that do not exist.
     bool prefix_filter;
     bool create_if_missing;
+    // Open what is there without a lock and without changing anything: a copy that others may read too.
+    bool read_only;
     // Write out the buffers when the database closes (else they are dropped, as by a crash).
     bool flush_at_close;
 } hfr_options;

@@ -77,6 +77,13 @@ package final class NodeChunks: Sendable {
         watch.rowsDoubted()
     }
 
+    /// Hears that a state snapshot took the place of the rows, before its index shows in `CommandPlane.appliedIndex`: what was known of
+    /// uploads is void, and what the new rows publish is looked for. Never blocks.
+    package func installed() {
+        keeper.ledgers.withLock { $0.forgetAll() }
+        watch.modelsChanged()
+    }
+
     // MARK: From frames
 
     /// Takes a chunk of an open upload from a client and returns when it is fsynced here; then the other members hear of it.

@@ -251,8 +251,8 @@ extension FrameKind {
     /// The purpose of the connection that carries requests of this kind.
     var purpose: Purpose {
         switch self {
-        case .consensus, .logFloor: .consensus
-        case .putChunk, .getChunk: .bulk
+        case .consensus, .logFloor, .snapshotRefused: .consensus
+        case .putChunk, .getChunk, .snapshotPart: .bulk
         default: .request
         }
     }

@@ -10,10 +10,12 @@ final class FigureSampler: Sendable {
     private let state: MemberState
     private let meter: TransportMeter
     private let chunks: NodeChunks
+    private let shelf: SnapshotShelf
+    private let snapshots: SnapshotCounters
 
     init(
         factory: any MetricsFactory, log: LogStore, rows: RowStore, state: MemberState, meter: TransportMeter,
-        chunks: NodeChunks
+        chunks: NodeChunks, shelf: SnapshotShelf, snapshots: SnapshotCounters
     ) {
         self.factory = factory
         self.log = log
@@ -21,6 +23,8 @@ final class FigureSampler: Sendable {
         self.state = state
         self.meter = meter
         self.chunks = chunks
+        self.shelf = shelf
+        self.snapshots = snapshots
     }
 
     /// Sets every gauge to its value now.
@@ -41,6 +45,7 @@ final class FigureSampler: Sendable {
         sampleRows()
         sampleTransport()
         sampleChunks()
+        sampleSnapshots()
     }
 
     private func sampleChunks() {
@@ -63,6 +68,17 @@ final class FigureSampler: Sendable {
         gauge("chunks_write_seconds_sum", Double(figures.writeNanoseconds) / 1e9)
     }
 
+    private func sampleSnapshots() {
+        let figures = snapshots.figures
+        set("snapshots_made", figures.made)
+        set("snapshots_kept", UInt64(shelf.count))
+        set("snapshots_served_bytes", figures.servedBytes)
+        set("snapshots_fetched_bytes", figures.fetchedBytes)
+        set("snapshots_installed", figures.installed)
+        set("snapshots_failed", figures.failed)
+        set("snapshot_missing_bytes", figures.wantedBytes - min(figures.wantedBytes, figures.presentBytes))
+    }
+
     private func sampleLog() {
         let figures = log.figures
         set("log_batches", figures.batches)
@@ -75,6 +91,7 @@ final class FigureSampler: Sendable {
         set("log_pending_bytes", UInt64(log.pendingBytes))
         set("log_first_index", log.previousIndex + 1)
         set("log_last_index", log.lastIndex)
+        set("log_compacted_index", state.now.compacted)
     }
 
     private func sampleRows() {

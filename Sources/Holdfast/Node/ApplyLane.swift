@@ -8,25 +8,51 @@ struct AppliedGroup: Sendable {
     var output: ApplyOutput
 }
 
+/// The rows of a state snapshot that took the place of those before.
+struct InstalledState: Sendable {
+    var head: SnapshotHead
+    /// The highest revision that published a model.
+    var publishedRevision: UInt64
+}
+
 /// The thread that applies committed entries: everything that gathered is one group, one write batch, one hand-off.
 final class ApplyLane: Sendable {
-    private let lane: Lane<[CommittedEntry]>
+    private enum Work: Sendable {
+        case entries([CommittedEntry])
+        case snapshot(StagedRows)
+    }
+
+    private let lane: Lane<Work>
 
     /// - Parameters:
     ///   - onApplied: called on the apply thread after the group is in the rows.
+    ///   - onInstalled: called on the apply thread after the rows of a snapshot are in force, durably.
     ///   - onFault: called on the apply thread, once; nothing is applied after it.
     init(
         rows: RowStore, applier: Applier, figures: NodeFigures, onApplied: @escaping @Sendable (AppliedGroup) -> Void,
-        onFault: @escaping @Sendable (HoldfastError) -> Void
+        onInstalled: @escaping @Sendable (InstalledState) -> Void, onFault: @escaping @Sendable (HoldfastError) -> Void
     ) {
         let worker = ApplyWorker(rows: rows, applier: applier, figures: figures)
-        lane = Lane("hf-apply") { entries in
-            worker.apply(&entries, onApplied: onApplied, onFault: onFault)
+        lane = Lane("hf-apply") { queued in
+            var group: [[CommittedEntry]] = []
+            for work in queued {
+                switch work {
+                case .entries(let entries): group.append(entries)
+                case .snapshot(let staged):
+                    worker.apply(group, onApplied: onApplied, onFault: onFault)
+                    group = []
+                    worker.install(staged, onInstalled: onInstalled, onFault: onFault)
+                }
+            }
+            worker.apply(group, onApplied: onApplied, onFault: onFault)
         }
     }
 
     /// Queues entries in log order.
-    func submit(_ entries: [CommittedEntry]) { lane.submit(entries) }
+    func submit(_ entries: [CommittedEntry]) { lane.submit(.entries(entries)) }
+
+    /// Queues the rows of a snapshot, behind all entries that were submitted before.
+    func install(_ staged: StagedRows) { lane.submit(.snapshot(staged)) }
 
     /// Applies what is queued and ends the thread.
     func stop() { lane.stop() }
@@ -54,9 +80,9 @@ private final class ApplyWorker: @unchecked Sendable {
     }
 
     func apply(
-        _ queued: inout [[CommittedEntry]], onApplied: (AppliedGroup) -> Void, onFault: (HoldfastError) -> Void
+        _ queued: [[CommittedEntry]], onApplied: (AppliedGroup) -> Void, onFault: (HoldfastError) -> Void
     ) {
-        guard !hasFailed else { return }
+        guard !hasFailed, !queued.isEmpty else { return }
         let entries = queued.count == 1 ? queued[0] : Array(queued.joined())
         var output = ApplyOutput(collectsEvents: false)
         batch.reset(keepingCapacity: true)
@@ -78,6 +104,31 @@ private final class ApplyWorker: @unchecked Sendable {
         figures.appliedEntries.increment(by: entries.count)
         onApplied(AppliedGroup(state: applier.state, output: output))
         if isSweepDue { sweepStep(onFault) }
+    }
+
+    /// Puts the rows of a snapshot in force and goes on from them: state, sessions and uploads are what they say.
+    func install(
+        _ staged: StagedRows, onInstalled: (InstalledState) -> Void, onFault: (HoldfastError) -> Void
+    ) {
+        guard !hasFailed else { return }
+        precondition(
+            staged.index > applier.state.index, "a snapshot at \(staged.index) over rows at \(applier.state.index)")
+        do {
+            // Everything that can fail comes before the rows before are given up.
+            let loaded = try Applier(loading: staged.rows)
+            let published = try ModelReader.list(at: loaded.readPoint, rows: staged.rows).map(\.publishedRevision).max()
+            try staged.putInForce()
+            rows.replace(with: staged.rows)
+            applier = loaded
+            reader.refresh()
+            sweep = nil
+            isSweepDue = true
+            onInstalled(InstalledState(head: staged.manifest.head, publishedRevision: published ?? 0))
+        } catch let error as RowError {
+            fail(error.message, error.isCorruption, onFault)
+        } catch {
+            fail("\(error)", false, onFault)
+        }
     }
 
     /// One bounded step; the next comes with the next group, and the pass goes on where it stopped after a restart.

@@ -10,6 +10,7 @@ final class BulkConnection: ConnectionHandler, @unchecked Sendable {
     private static let underWayMax = 8
 
     private let chunks: NodeChunks
+    private let snapshots: SnapshotShelf
     private var connection: Connection?
     private var underWay = 0
     /// Answers that wait until the socket takes bytes again: a refused send would leave its caller waiting.
@@ -23,17 +24,21 @@ final class BulkConnection: ConnectionHandler, @unchecked Sendable {
         case failure(HoldfastError)
     }
 
-    init(chunks: NodeChunks) { self.chunks = chunks }
+    init(chunks: NodeChunks, snapshots: SnapshotShelf) {
+        self.chunks = chunks
+        self.snapshots = snapshots
+    }
 
     func connected(_ connection: Connection) { self.connection = connection }
 
     func received(_ connection: Connection, _ header: FrameHeader, _ payload: ByteBuffer) {
         underWay += 1
         if underWay >= Self.underWayMax { connection.pauseReading() }
-        Task { [chunks] in
+        Task { [chunks, snapshots] in
             let answer: BulkAnswer
             do throws(HoldfastError) {
-                answer = try await Self.carryOut(header, payload, chunks, isMember: connection.peer.role == .member)
+                answer = try await Self.carryOut(
+                    header, payload, chunks, snapshots, isMember: connection.peer.role == .member)
             } catch {
                 answer = .failure(error)
             }
@@ -87,7 +92,7 @@ final class BulkConnection: ConnectionHandler, @unchecked Sendable {
     }
 
     private static func carryOut(
-        _ header: FrameHeader, _ payload: ByteBuffer, _ chunks: NodeChunks, isMember: Bool
+        _ header: FrameHeader, _ payload: ByteBuffer, _ chunks: NodeChunks, _ snapshots: SnapshotShelf, isMember: Bool
     ) async throws(HoldfastError) -> BulkAnswer {
         var body = payload
         let deadline = try RequestHead.decode(&body)
@@ -101,7 +106,7 @@ final class BulkConnection: ConnectionHandler, @unchecked Sendable {
                 if isMember || error.code != .notFound { throw error }
             }
         }
-        return .payload(try await answer(kind, body, deadline: deadline, chunks))
+        return .payload(try await answer(kind, body, deadline: deadline, chunks, snapshots))
     }
 
     private static func chunkID(in body: ByteBuffer) -> ChunkID? {
@@ -109,9 +114,10 @@ final class BulkConnection: ConnectionHandler, @unchecked Sendable {
         return body.withUnsafeReadableBytes { ChunkID($0) }
     }
 
-    /// Carries out one request for chunk bytes.
+    /// Carries out one request for bytes.
     static func answer(
-        _ kind: FrameKind?, _ payload: ByteBuffer, deadline: NIODeadline, _ chunks: NodeChunks
+        _ kind: FrameKind?, _ payload: ByteBuffer, deadline: NIODeadline, _ chunks: NodeChunks,
+        _ snapshots: SnapshotShelf
     ) async throws(HoldfastError) -> ByteBuffer {
         switch kind {
         case .putChunk:
@@ -125,6 +131,10 @@ final class BulkConnection: ConnectionHandler, @unchecked Sendable {
                 throw HoldfastError(.invalidArgument, "malformed request: it names no chunk")
             }
             return try await chunks.read(id, deadline: deadline)
+        case .snapshotPart:
+            var body = payload
+            let part = try SnapshotPart.decode(&body)
+            return try await snapshots.part(of: part.snapshot, file: part.file, offset: part.offset, count: part.count)
         default:
             throw HoldfastError(.incompatible, "this request is unknown on a bulk connection")
         }

@@ -7,12 +7,16 @@ final class LocalTarget: RequestTarget {
     let name: String
     private let service: RequestService
     private let chunks: NodeChunks
+    private let snapshots: SnapshotShelf
     private let identity: PeerIdentity
 
-    init(name: String, service: RequestService, chunks: NodeChunks, identity: PeerIdentity) {
+    init(
+        name: String, service: RequestService, chunks: NodeChunks, snapshots: SnapshotShelf, identity: PeerIdentity
+    ) {
         self.name = name
         self.service = service
         self.chunks = chunks
+        self.snapshots = snapshots
         self.identity = identity
     }
 
@@ -73,7 +77,7 @@ final class LocalTarget: RequestTarget {
         do throws(HoldfastError) {
             var body = body
             if kind == .putChunk { _ = try RequestHead.decode(&body) }
-            return try await BulkConnection.answer(kind, body, deadline: deadline, chunks)
+            return try await BulkConnection.answer(kind, body, deadline: deadline, chunks, snapshots)
         } catch {
             throw CallFailure(error: error, mayHaveHappened: false)
         }

@@ -5,21 +5,21 @@ internal import ReplicaCore
 internal import Storage
 internal import Transport
 
-/// Keeps the log short: flushes the rows now and then, and lets go of entries that the rows have durably and that every
-/// configured member has.
+/// Keeps the log short: flushes the rows now and then, and lets go of entries that the rows have durably and that no follower is kept
+/// waiting for (`LogRetention`).
 ///
 /// Invariants:
-/// 1. The log is compacted at most through an index that was applied before a flush that has returned.
-/// 2. And at most through the floor: an index that the leader of some term knew every configured member to have.
+/// 1. The log is compacted at most through an index that was applied before a flush that has returned, or that a state snapshot
+///    installed durably.
+/// 2. And at most through the floor, which the leader of some term named. A member that lacks entries below it gets a state snapshot.
 ///
 /// `@unchecked Sendable`: every variable is touched only on the control loop.
 final class LogMaintenance: @unchecked Sendable {
-    /// Bytes of log after which rows are flushed: replay after a crash reads at most about this much.
-    static let flushBytes: UInt64 = 32 << 20
-
     private let replica: Replica
     private let peers: Peers
-    private let members: [NodeID]
+    private let logBytesMax: UInt64
+    private let flushBytes: UInt64
+    private var retention: LogRetention
     private let logger: Logger
     private let flushLane: Lane<LogIndex>
     private var floor: LogIndex = 0
@@ -27,11 +27,21 @@ final class LogMaintenance: @unchecked Sendable {
     private var compacted: LogIndex
     private var flushMark: UInt64 = 0
     private var isFlushing = false
+    private var absent: [NodeID] = []
 
-    init(replica: Replica, peers: Peers, members: [NodeID], rows: RowStore, logger: Logger) {
+    /// - Parameters:
+    ///   - retention: what a leader keeps for its followers; its clock counts seconds.
+    ///   - logBytesMax: bytes of log kept at most, in whole segments.
+    ///   - flushBytes: bytes of log after which rows are flushed.
+    init(
+        replica: Replica, peers: Peers, retention: LogRetention, logBytesMax: UInt64, flushBytes: UInt64,
+        rows: RowStore, logger: Logger
+    ) {
         self.replica = replica
         self.peers = peers
-        self.members = members
+        self.retention = retention
+        self.logBytesMax = logBytesMax
+        self.flushBytes = flushBytes
         self.logger = logger
         compacted = replica.log.previousIndex
         let done = Relay<@Sendable (LogIndex?) -> Void>()
@@ -55,21 +65,31 @@ final class LogMaintenance: @unchecked Sendable {
     /// Looks whether there is something to do; called about once a second on the control loop.
     func check() {
         let written = replica.log.figures.writtenBytes
-        if !isFlushing, written >= flushMark + Self.flushBytes, replica.appliedIndex > flushed {
+        if !isFlushing, written >= flushMark + flushBytes, replica.appliedIndex > flushed {
             isFlushing = true
             flushMark = written
             flushLane.submit(replica.appliedIndex)
         }
-        if replica.raft.role == .leader {
-            let matches = replica.raft.followers.map(\.match)
-            if let lowest = matches.min(), Set(replica.raft.followers.map(\.id)).isSuperset(of: members) {
-                heardFloor(lowest)
-                peers.sendLogFloor(lowest)
-            }
+        guard replica.raft.role == .leader else { return retention.forget() }
+        let floor = retention.floor(
+            followers: replica.raft.followers, lastIndex: replica.raft.lastIndex,
+            bytesPoint: replica.log.point(keepingBytes: logBytesMax),
+            now: NIODeadline.now().uptimeNanoseconds / 1_000_000_000)
+        if retention.absent != absent {
+            absent = retention.absent
+            logger.notice("members that no longer hold the log back", metadata: ["nodes": "\(absent)"])
         }
+        heardFloor(floor)
+        peers.sendLogFloor(floor)
     }
 
-    /// A leader's word on what every member has. Keeps (2).
+    /// The rows of a state snapshot are in force, and the log begins behind it. Keeps (1).
+    func installed(_ index: LogIndex) {
+        flushed = max(flushed, index)
+        compacted = max(compacted, index)
+    }
+
+    /// A leader's word on what may go. Keeps (2).
     func heardFloor(_ index: LogIndex) {
         floor = max(floor, index)
         compact()
@@ -88,10 +108,13 @@ final class LogMaintenance: @unchecked Sendable {
     /// Keeps (1).
     private func compact() {
         let through = min(flushed, floor)
-        guard through > compacted else { return }
+        // While a snapshot is being installed, consensus is ahead of the log.
+        guard through > compacted, replica.install == nil else { return }
         compacted = through
         replica.log.submit(.compact(through: through))
         replica.step(.compacted(through: through))
+        // A follower that installed an older state than the log begins with would need another at once.
+        if replica.snapshots.available < through { replica.withdrawSnapshot() }
         logger.debug("log compacted", metadata: ["through": "\(through)"])
     }
 }

@@ -21,16 +21,19 @@ final class Member: Sendable {
     private let listener: Listener?
     private let rules: AdmissionRules
     private let tickMilliseconds: Int
-    private let replica: Replica
+    let replica: Replica
     private let state: MemberState
     private let peers: Peers
     private let service: RequestService
     private let maintenance: LogMaintenance
     private let versions: PeerVersions
     private let raiser: FeatureRaiser
+    let shelf: SnapshotShelf
+    private let intake: SnapshotIntake
+    private let fetchThreads = ChunkThreads(count: 1)
     private let figures: FigureSampler
     private let feedCheck: FeedCheck
-    private let logger: Logger
+    let logger: Logger
     private let running = Mutex(Running())
 
     private struct Running {
@@ -124,9 +127,10 @@ final class Member: Sendable {
 
         // The apply thread reports to parts that are made after it.
         let applied = Relay<@Sendable (AppliedGroup) -> Void>()
+        let installed = Relay<@Sendable (InstalledState) -> Void>()
         let applyLane = ApplyLane(
             rows: stores.rows, applier: stores.applier, figures: figures, onApplied: { applied.body?($0) },
-            onFault: { fault.report($0) })
+            onInstalled: { installed.body?($0) }, onFault: { fault.report($0) })
         let readLane = ReadLane(rows: stores.rows)
         let replies = ReplyQueue(loop: loops.request)
         let replica = Replica(
@@ -157,15 +161,32 @@ final class Member: Sendable {
         let chunks = NodeChunks(
             store: stores.chunks, commands: commands, peers: PeerChunks(peers: peers), options: options, logger: logger)
         self.chunks = chunks
+        let snapshotCounters = SnapshotCounters()
+        let shelf = SnapshotShelf(
+            directory: stores.directory.layout.snapshots, cluster: identity.cluster, rows: stores.rows,
+            bytesPerSecond: configuration.snapshotBytesPerSecond, refusal: { state.now.quarantine },
+            counters: snapshotCounters, logger: logger)
+        self.shelf = shelf
+        let intake = SnapshotIntake(
+            replica: replica, peers: peers,
+            fetch: SnapshotFetch(
+                plane: PeerSnapshots(peers: peers), staging: SnapshotStaging(stores.directory.layout),
+                threads: fetchThreads, options: RowStoreOptions(configuration), cluster: identity.cluster,
+                lineage: { [recorded = stores.directory.lineage] in state.now.lineage ?? recorded },
+                seal: { version throws(HoldfastError) in try await seal.seal(version) }, counters: snapshotCounters,
+                logger: logger),
+            counters: snapshotCounters, logger: logger)
+        self.intake = intake
         self.figures = FigureSampler(
-            factory: factory, log: stores.log, rows: stores.rows, state: state, meter: settings.meter, chunks: chunks)
+            factory: factory, log: stores.log, rows: stores.rows, state: state, meter: settings.meter, chunks: chunks,
+            shelf: shelf, snapshots: snapshotCounters)
         let quarantine = Quarantine(
             directory: stores.directory, state: state, replica: replica, watches: watches, chunks: chunks, fault: fault,
             figures: figures, logger: logger)
         let integrity = IntegrityService(state: state, commands: commands, readLane: readLane, quarantine: quarantine)
         let aside = MemberRequests(
             identity: identity, endpoint: "\(endpoint)", replica: replica, state: state, peers: peers, chunks: chunks,
-            integrity: integrity, seal: seal, versions: versions,
+            integrity: integrity, snapshots: shelf, seal: seal, versions: versions,
             metricsText: { [figures = self.figures] in
                 figures.sample()
                 return registry.text()
@@ -173,13 +194,18 @@ final class Member: Sendable {
         service = RequestService(replica: replica, watches: watches, aside: aside, figures: figures, logger: logger)
         targetCell.set(
             LocalTarget(
-                name: "\(endpoint)", service: service, chunks: chunks, identity: rules.identity(endpoint: "\(endpoint)")
-            ))
+                name: "\(endpoint)", service: service, chunks: chunks, snapshots: shelf,
+                identity: rules.identity(endpoint: "\(endpoint)")))
         feedCheck = FeedCheck(
             node: identity.node, state: state, peers: IntegrityPeers(peers: peers), quarantine: quarantine,
             figures: figures, logger: logger)
         maintenance = LogMaintenance(
-            replica: replica, peers: peers, members: identity.members.map(\.node), rows: stores.rows, logger: logger)
+            replica: replica, peers: peers,
+            retention: LogRetention(
+                entriesMax: UInt64(configuration.logEntriesMax),
+                absenceMax: UInt64(configuration.absenceMilliseconds) / 1_000),
+            logBytesMax: UInt64(configuration.logBytesMax), flushBytes: UInt64(configuration.flushBytes),
+            rows: stores.rows, logger: logger)
         let raiser = FeatureRaiser(
             replica: replica, peers: peers, versions: versions, state: state, seal: seal, logger: logger)
         self.raiser = raiser
@@ -189,6 +215,12 @@ final class Member: Sendable {
                 fault: fault, logger: logger)
         }
         replica.isActive = { [state] in state.now.isActive($0) }
+        installed.set { [state, logger, directory = stores.directory, maintenance] snapshot in
+            Self.installed(
+                snapshot, state: state, replica: replica, watches: watches, chunks: chunks, directory: directory,
+                maintenance: maintenance, fault: fault, logger: logger)
+        }
+        Self.wireSnapshots(replica, service, shelf, intake)
         service.onLogFloor = { [maintenance] in maintenance.heardFloor($0) }
         replica.onLeadership = { [state, logger, weak raiser] leadership in
             state.update { $0.leadership = leadership }
@@ -228,12 +260,17 @@ final class Member: Sendable {
             peers.start(events)
             let clock = replica.loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [self] _ in
                 replica.tick(now: .now())
-                state.update { $0.commit = replica.raft.commitIndex }
+                state.update { state in
+                    state.commit = replica.raft.commitIndex
+                    state.compacted = replica.raft.firstIndex - 1
+                }
             }
             let care = replica.loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { [self] _ in
                 maintenance.check()
                 raiser.check()
                 feedCheck.begin()
+                intake.check()
+                expireCheckpoints()
             }
             running.withLock { $0.clocks = [clock, care] }
             if replica.raft.confState.voters == [replica.raft.id] { replica.campaign() }
@@ -257,13 +294,16 @@ final class Member: Sendable {
         let replica = self.replica
         let stopping = HoldfastError(.unavailable, "the node is stopping")
         state.update { $0.isStopped = true }
-        await run(on: replica.loop) { [service, peers] in
+        await run(on: replica.loop) { [service, peers, intake] in
             service.watches.stopAll(stopping)
+            intake.stop()
             replica.stop(HoldfastError(.outcomeUnknown, "the node stopped before the answer"))
             replica.replies.close()
             peers.stop()
         }
         await chunks.stop()
+        await shelf.stop()
+        await fetchThreads.stop()
         fault.end()
         await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
             LaneThread.start("hf-stop") { [self] in
@@ -315,7 +355,7 @@ final class Member: Sendable {
         if hello.identity.role == .member, hello.purpose == .consensus { peers.heard(from: hello.identity.nodeID) }
         let welcome = Welcome(identity: rules.identity(endpoint: endpoint))
         if hello.purpose == .bulk {
-            return .accept(welcome) { [chunks] _ in BulkConnection(chunks: chunks) }
+            return .accept(welcome) { [chunks, shelf] _ in BulkConnection(chunks: chunks, snapshots: shelf) }
         }
         return .accept(welcome) { [service] _ in ServerConnection(service: service) }
     }

@@ -16,6 +16,7 @@ final class MemberRequests: AsideRequests {
     private let integrity: IntegrityService
     private let seal: FeatureSeal
     private let versions: PeerVersions
+    private let snapshots: SnapshotShelf
     private let metricsText: @Sendable () -> String
 
     /// How long a node waits for another's word about itself.
@@ -23,7 +24,8 @@ final class MemberRequests: AsideRequests {
 
     init(
         identity: NodeIdentity, endpoint: String, replica: Replica, state: MemberState, peers: Peers,
-        chunks: NodeChunks, integrity: IntegrityService, seal: FeatureSeal, versions: PeerVersions,
+        chunks: NodeChunks, integrity: IntegrityService, snapshots: SnapshotShelf, seal: FeatureSeal,
+        versions: PeerVersions,
         metricsText: @escaping @Sendable () -> String
     ) {
         self.identity = identity
@@ -35,6 +37,7 @@ final class MemberRequests: AsideRequests {
         self.integrity = integrity
         self.seal = seal
         self.versions = versions
+        self.snapshots = snapshots
         self.metricsText = metricsText
     }
 
@@ -59,6 +62,7 @@ final class MemberRequests: AsideRequests {
         case .metrics: ByteBuffer(string: metricsText())
         case .sealFeatures: try await sealFeatures(body)
         case .integrity: try await integrity.answer(body, deadline: deadline)
+        case .snapshotManifest: try await snapshotManifest(body)
         default: throw HoldfastError(.incompatible, "request kind \(kind) is unknown to this node")
         }
     }
@@ -96,6 +100,13 @@ final class MemberRequests: AsideRequests {
         }
         let answer = await chunks.answer(request, deadline: deadline)
         return ByteBuffer(bytes: answer.encoded())
+    }
+
+    private func snapshotManifest(_ body: ByteBuffer) async throws(HoldfastError) -> ByteBuffer {
+        guard let index = body.getInteger(at: body.readerIndex, endianness: .little, as: UInt64.self) else {
+            throw HoldfastError(.invalidArgument, "malformed request: it names no log index")
+        }
+        return ByteBuffer(bytes: try await snapshots.checkpoint(atLeast: index).encoded)
     }
 
     // MARK: Status

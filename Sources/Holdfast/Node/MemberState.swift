@@ -14,6 +14,8 @@ final class MemberState: Sendable {
         var commit: LogIndex = 0
         /// The replicated feature version.
         var featureVersion = FeatureVersion.first
+        /// The index through which consensus holds no entries for followers.
+        var compacted: LogIndex = 0
         /// The highest revision that published a model.
         var publishedRevision: UInt64
         /// The end of the log at the start: nothing is swept before it is applied.

@@ -58,10 +58,10 @@ struct MemberStores: Sendable {
     ) throws -> MemberStores {
         let known = Int(configuration.featureVersionKnown)
         let directory = try DataDirectory.open(at: path, formatVersionMax: known)
-        var rowOptions = RowStoreOptions()
-        rowOptions.blockCacheBytes = configuration.rowCacheBytes
-        rowOptions.createsIfMissing = false
-        let rows = try RowStore(path: directory.layout.rows, options: rowOptions)
+        let rowOptions = RowStoreOptions(configuration)
+        let place = RowsPlace(directory.layout)
+        try place.removeOthers()
+        let rows = try RowStore(path: try place.current(), options: rowOptions)
         let (log, recovered) = try LogStore.open(directory: directory.layout.log)
         if recovered.tornBytes > 0 {
             logger.notice(
@@ -107,8 +107,8 @@ struct MemberStores: Sendable {
             start: try start(recovered, state, applier.members, log))
     }
 
-    /// What consensus starts from: commit is the larger of the hard state's and the rows' applied index, and a log that ends
-    /// below the applied index (a crash within an install) restarts there.
+    /// What consensus starts from: commit is the larger of the hard state's and the rows' applied index. A log that does not hold the
+    /// last applied entry (it ends below, or holds another there: a crash within the install of a state snapshot) begins anew behind it.
     private static func start(
         _ recovered: RecoveredLog, _ state: AppliedState, _ members: Members, _ log: LogStore
     ) throws(LogError) -> RaftStart {
@@ -117,7 +117,8 @@ struct MemberStores: Sendable {
         start.hardState.commit = max(recovered.hardState.commit, state.index)
         start.configuration = members.confState
         start.applied = state.index
-        if recovered.lastIndex < state.index {
+        let found = recovered.lastIndex < state.index ? nil : try log.term(at: state.index)
+        if found != state.term {
             start.compacted = EntryID(term: state.term, index: state.index)
             start.lastIndex = state.index
             log.submit(.reset(sequence: 0, index: state.index, term: state.term))
@@ -133,6 +134,15 @@ struct MemberStores: Sendable {
             next += UInt64(entries.count)
         }
         return start
+    }
+}
+
+extension RowStoreOptions {
+    /// How a node opens its rows.
+    init(_ configuration: NodeConfiguration) {
+        self.init()
+        blockCacheBytes = configuration.rowCacheBytes
+        createsIfMissing = false
     }
 }
 

@@ -67,6 +67,13 @@ final class Peers: ConsensusPeers, @unchecked Sendable {
         }
     }
 
+    /// Tells a leader that the state snapshot it offered will not be installed.
+    func sendSnapshotRefusal(_ refusal: SnapshotRefusal, to node: NodeID) {
+        guard let link = links[node], link.isUp else { return }
+        link.send(FrameKind.snapshotRefused.rawValue, id: 0) { refusal.encode(into: &$0) }
+        link.flush()
+    }
+
     func flush() {
         for node in isDirty { links[node]?.flush() }
         isDirty.removeAll(keepingCapacity: true)

@@ -5,7 +5,7 @@ extension Replica {
     /// A peer cannot be reached. `isGone`: its address refuses connections, so its process has ended (design: a refused
     /// reconnect to the leader's address counts as forget-leader).
     func peerLost(_ node: NodeID, isGone: Bool) {
-        step(.unreachable(node))
+        unreachable(node)
         if isGone, raft.leader == node, raft.role != .leader { step(.forgetLeader) }
         turn()
     }

@@ -69,11 +69,14 @@ final class Replica: @unchecked Sendable {
     var changes: [LogIndex: @Sendable (Result<ConfigurationOutcome, HoldfastError>) -> Void] = [:]
     var reads = ReadRound()
     var transfer: LeadershipTransfer?
+    /// A state snapshot on its way into the stores, and those on their way to followers.
+    var install: SnapshotInstall?
+    var snapshots = SnapshotOffers()
 
     private(set) var applyLane: ApplyLane
     private(set) var readLane: ReadLane
     /// Applied by the apply thread, and visible in rows.
-    private(set) var appliedIndex: LogIndex
+    var appliedIndex: LogIndex
     private var appliedWaiters: [(index: LogIndex, resume: @Sendable () -> Void)] = []
 
     init(
@@ -165,9 +168,7 @@ final class Replica: @unchecked Sendable {
         case .readLog(let node, let first, let bytesMax):
             readLog(for: node, first: first, bytesMax: bytesMax)
         case .snapshotNeeded(let node, let index):
-            // Compaction stops at the slowest member, so that nobody falls behind the log's start.
-            logger.error(
-                "a follower is behind the start of the log", metadata: ["node": "\(node)", "index": "\(index)"])
+            snapshotNeeded(for: node, atLeast: index)
         case .proposed, .dropped, .configured:
             break
         }
@@ -175,7 +176,6 @@ final class Replica: @unchecked Sendable {
 
     /// Hands a write to the log thread. Keeps (3).
     private func persist(_ operation: Persist) {
-        precondition(operation.snapshot == nil, "a snapshot was accepted that nobody could have sent")
         if !operation.requiresSync, operation.entries.isEmpty, persists.isEmpty {
             // Only the commit index rose, and nothing is on its way to the disk: what the responses promise is durable, and the
             // commit index is found again from the rows or the next leader (paper §5.3). Two wake-ups of threads are saved.
@@ -184,15 +184,24 @@ final class Replica: @unchecked Sendable {
             return
         }
         persists.append((operation.sequence, operation.responses))
-        let hardState = operation.hardState ?? unwritten
+        var operation = operation
+        operation.hardState = operation.hardState ?? unwritten
         unwritten = nil
-        log.submit(.persist(sequence: operation.sequence, hardState: hardState, entries: operation.entries))
+        if install != nil || operation.snapshot != nil { return hold(operation) }
+        write(operation)
+    }
+
+    /// Gives a write to the log. The log counts in halves, so that the two parts of an install can be told apart.
+    func write(_ operation: Persist) {
+        log.submit(
+            .persist(sequence: operation.sequence * 2, hardState: operation.hardState, entries: operation.entries))
     }
 
     private func send(_ message: Message) {
         // Both tell the commit index: an append always, a heartbeat as far as the follower is known to hold.
         if message.kind == .appendEntries || message.kind == .heartbeat { deferred[message.to] = nil }
-        if !peers.send(message) { step(.unreachable(message.to)) }
+        if message.kind == .installSnapshot, !maySend(message) { return }
+        if !peers.send(message) { unreachable(message.to) }
     }
 
     // MARK: Commit indexes
@@ -223,9 +232,11 @@ final class Replica: @unchecked Sendable {
 
     // MARK: From other threads
 
-    /// The log made everything through `sequence` durable. Keeps (3).
-    func persisted(through sequence: UInt64) {
+    /// The log made everything through `logSequence` durable. Keeps (3).
+    func persisted(through logSequence: UInt64) {
         guard !isStopped else { return }
+        swapIfDue(logSequence)
+        let sequence = logSequence / 2
         var ready: [Message] = []
         while let first = persists.first, first.sequence <= sequence {
             ready.append(contentsOf: first.responses)
@@ -251,13 +262,19 @@ final class Replica: @unchecked Sendable {
         answer(outcomes)
         for outcome in configurations { configured(outcome) }
         step(.applied(through: index))
+        show(index)
+        turn()
+    }
+
+    /// Rows through `index` are visible: lets go what waits for them.
+    func show(_ index: LogIndex) {
+        appliedIndex = index
         releaseReads()
         var left: [(index: LogIndex, resume: @Sendable () -> Void)] = []
         for waiter in appliedWaiters {
             if waiter.index <= index { waiter.resume() } else { left.append(waiter) }
         }
         appliedWaiters = left
-        turn()
     }
 
     /// Calls `resume` once rows are applied through `index`, or the replica is stopped.
@@ -296,7 +313,9 @@ final class Replica: @unchecked Sendable {
 
     /// Lets an applied configuration change take effect in consensus, or not. Keeps (6).
     private func configured(_ outcome: ConfigurationOutcome) {
-        if let change = unapplied.removeValue(forKey: outcome.index), outcome.refusal == nil {
+        let change = unapplied.removeValue(forKey: outcome.index)
+        // A snapshot that is being installed brought its own members, and they are newer.
+        if let change, outcome.refusal == nil, outcome.index > raft.installing ?? 0 {
             var members: Members?
             step(.configurationApplied(change)) { effect in
                 if case .configured(let state) = effect { members = Members(state) }

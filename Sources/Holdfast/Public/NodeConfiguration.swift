@@ -28,6 +28,17 @@ public struct NodeConfiguration: Sendable {
     public var uploadIdleMilliseconds = 24 * 3_600_000
     /// How often a node looks for chunks that nothing names.
     public var sweepMilliseconds = 60_000
+    /// Bytes of log kept for followers that are behind, at most, in whole segments of 64 MiB; one further behind gets a state snapshot.
+    public var logBytesMax = 512 << 20
+    /// Log entries kept for followers that are behind, at most.
+    public var logEntriesMax = 4_000_000
+    /// How long a member may be silent before the log is no longer kept for it, in milliseconds.
+    public var absenceMilliseconds = 300_000
+    /// Bytes a second of state snapshots that a node sends, to all others together; 0 for no limit.
+    public var snapshotBytesPerSecond = 0
+
+    /// Bytes of log after which rows are flushed: replay after a crash reads at most about this much.
+    var flushBytes = 32 << 20
 
     /// The newest feature version that the node takes part in; nil for the newest that its build knows. It holds the cluster's feature
     /// version back, so that an upgrade can still be undone.

@@ -10,6 +10,8 @@ package enum FrameKind: UInt8, Sendable, CaseIterable {
     case consensus = 16
     /// The index through which the leader has every member's word: logs may be compacted up to there.
     case logFloor = 20
+    /// A follower's word on a state snapshot that it was offered: it did not come to be installed.
+    case snapshotRefused = 21
 
     // Answers.
     case success = 17
@@ -20,6 +22,10 @@ package enum FrameKind: UInt8, Sendable, CaseIterable {
     case command = 32
     case publish = 33
     case transferLeadership = 34
+
+    // State snapshots: the manifest of a checkpoint, and bytes of its files on bulk connections.
+    case snapshotManifest = 24
+    case snapshotPart = 59
 
     // Reads, from any node.
     case range = 40

@@ -17,6 +17,10 @@ final class RequestService: @unchecked Sendable {
     let aside: any AsideRequests
     /// A leader's word on how far logs may be compacted.
     var onLogFloor: (LogIndex) -> Void = { _ in }
+    /// A leader offers a state snapshot.
+    var onSnapshot: (Message) -> Void = { _ in }
+    /// A follower will not install the state snapshot that this leader offered it.
+    var onSnapshotRefused: (NodeID, SnapshotRefusal) -> Void = { _, _ in }
 
     init(replica: Replica, watches: WatchHub, aside: any AsideRequests, figures: NodeFigures, logger: Logger) {
         self.replica = replica
@@ -29,15 +33,14 @@ final class RequestService: @unchecked Sendable {
 
     /// A consensus message of the member at the other end of a connection.
     func receive(_ message: Message, from node: NodeID) {
-        guard message.from == node || message.kind == .transferLeadership, message.to == replica.raft.id,
-            message.kind != .installSnapshot
-        else {
+        guard message.from == node || message.kind == .transferLeadership, message.to == replica.raft.id else {
             logger.warning(
                 "consensus message ignored",
                 metadata: ["kind": "\(message.kind)", "from": "\(message.from)", "connection-of": "\(node)"])
             return
         }
-        replica.receive(message)
+        // It tells of a state only; consensus hears of it when the state is here.
+        if message.kind == .installSnapshot { onSnapshot(message) } else { replica.receive(message) }
     }
 
     /// Takes one request; it is answered through `reply`, now or later.
@@ -70,12 +73,12 @@ final class RequestService: @unchecked Sendable {
                 throw HoldfastError(.permissionDenied, "only members of the cluster raise its feature version")
             }
             aside.handle(kind, body, deadline: deadline, reply: reply)
-        case .publish, .clusterStatus, .nodeStatus, .metrics, .chunkMessage:
+        case .publish, .clusterStatus, .nodeStatus, .metrics, .chunkMessage, .snapshotManifest:
             aside.handle(kind, body, deadline: deadline, reply: reply)
         case .integrity:
             try IntegrityRequest.check(body, isMember: peer.role == .member)
             aside.handle(kind, body, deadline: deadline, reply: reply)
-        case .consensus, .logFloor, .success, .failure, .event, .putChunk, .getChunk:
+        case .consensus, .logFloor, .snapshotRefused, .success, .failure, .event, .putChunk, .getChunk, .snapshotPart:
             throw HoldfastError(.invalidArgument, "frame kind \(kind) is no request of a request connection")
         }
     }

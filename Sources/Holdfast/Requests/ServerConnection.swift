@@ -62,6 +62,13 @@ final class ServerConnection: ConnectionHandler, @unchecked Sendable {
             }
             return
         }
+        if header.kind == FrameKind.snapshotRefused.rawValue {
+            var rest = payload
+            if let refusal = SnapshotRefusal.decode(&rest) {
+                service.onSnapshotRefused(connection.peer.nodeID, refusal)
+            }
+            return
+        }
         guard header.kind == FrameKind.consensus.rawValue else {
             return connection.close(.local("frame of kind \(header.kind) on a consensus connection"))
         }

@@ -13,7 +13,14 @@ package struct DataLayout: Sendable, Equatable {
     package var lock: String { root + "/lock" }
     package var reserve: String { root + "/reserve" }
     package var log: String { root + "/log" }
+    /// The rows as formatting made them; `RowsPlace` says where they are now.
     package var rows: String { root + "/rows" }
+    /// Says which directory holds the rows once a state snapshot took the place of `rows`.
+    var rowsPointer: String { root + "/rows-current" }
+    /// Checkpoints of the rows, kept for other nodes.
+    package var snapshots: String { root + "/snapshots" }
+    /// A state snapshot that is being fetched.
+    package var staging: String { root + "/staging" }
     package var chunks: String { root + "/chunks" }
     package var quarantine: String { root + "/quarantine" }
     /// Present while something of this node must be repaired.

@@ -44,6 +44,11 @@ enum FileTree {
         guard Glibc.rename(from, to) == 0 else { throw FileError.now("rename", from) }
     }
 
+    /// Gives a file a second name.
+    static func link(_ path: String, to other: String) throws(FileError) {
+        guard Glibc.link(path, other) == 0 else { throw FileError.now("link", path) }
+    }
+
     /// Renames unless something is there already: false then.
     static func renameExclusive(_ from: String, to: String) throws(FileError) -> Bool {
         let number = chf_rename_exclusive(from, to)
@@ -58,6 +63,14 @@ enum FileTree {
         if unlink(path) == 0 { return true }
         if errno == ENOENT { return false }
         throw FileError.now("remove", path)
+    }
+
+    /// Removes a file or a directory with all that is in it; none is no error. Not durable before the directory above is synced.
+    static func removeTree(_ path: String) throws(FileError) {
+        if unlink(path) == 0 || errno == ENOENT { return }
+        guard errno == EISDIR || errno == EPERM else { throw FileError.now("remove", path) }
+        for name in try names(in: path) { try removeTree(path + "/" + name) }
+        guard rmdir(path) == 0 || errno == ENOENT else { throw FileError.now("remove", path) }
     }
 
     /// The names in a directory in byte order, without "." and "..".

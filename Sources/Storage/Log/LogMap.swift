@@ -112,6 +112,19 @@ struct LogMap: Sendable {
         return 0
     }
 
+    /// The point before the oldest segment that would be kept if only `bytes` of segments were: what lies at or below it may go. 0 if
+    /// all of them fit. The segment in use counts as its frames do.
+    func point(keepingBytes bytes: UInt64) -> LogIndex {
+        var kept: UInt64 = 0
+        var next: Segment?
+        for segment in segments.reversed() {
+            kept += UInt64(segment.end)
+            if kept > bytes, let next { return next.header.lastIndex }
+            next = segment
+        }
+        return 0
+    }
+
     /// Drops segments at the front; the log then begins behind the point that the next one continues.
     mutating func removeFirst(_ count: Int) -> [SegmentFile] {
         let removed = segments[..<count].map(\.file)

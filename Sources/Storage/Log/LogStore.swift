@@ -93,6 +93,12 @@ package final class LogStore: Sendable {
     /// Index of the last durable entry.
     package var lastIndex: LogIndex { shared.map.withLock { $0.lastIndex } }
 
+    /// The index through which entries would have to go so that the segments take at most `bytes`; 0 if they do. The newest segment
+    /// always stays.
+    package func point(keepingBytes bytes: UInt64) -> LogIndex {
+        shared.map.withLock { $0.point(keepingBytes: bytes) }
+    }
+
     /// Entries `from ... to`, or up to the last durable one, in order; fewer if they would exceed `bytesMax` payload bytes, but at least one.
     /// From any thread. Throws `compacted` below the first entry and `beyondEnd` above the last durable one.
     package func read(from: LogIndex, to: LogIndex, bytesMax: Int) throws(LogError) -> [Entry] {

@@ -7,17 +7,27 @@ package import ReplicaCore
 /// `refresh()` it, soon.
 package struct RowSnapshot: RowReader, ~Copyable {
     private let store: RowStore
-    private let pointer: OpaquePointer
+    /// What the view is on; it stays open as long as the view is.
+    private var handle: StoreHandle
+    private var pointer: OpaquePointer
 
     init(of store: RowStore) {
         self.store = store
-        self.pointer = hfr_reader_create(store.handle.pointer)
+        let handle = store.handle
+        self.handle = handle
+        self.pointer = hfr_reader_create(handle.pointer)
     }
 
     deinit { hfr_reader_destroy(pointer) }
 
     /// Moves the view to the rows as they are now.
-    package mutating func refresh() { hfr_reader_refresh(pointer) }
+    package mutating func refresh() {
+        let newest = store.handle
+        guard newest !== handle else { return hfr_reader_refresh(pointer) }
+        hfr_reader_destroy(pointer)
+        pointer = hfr_reader_create(newest.pointer)
+        handle = newest
+    }
 
     /// Lets go of the table files and write buffers that the view keeps, for an owner that will idle. Until the next
     /// `refresh()` it shows the newest rows and is not consistent.
@@ -31,7 +41,7 @@ package struct RowSnapshot: RowReader, ~Copyable {
         switch hfr_reader_get(pointer, key, key.count, &bytes, &count, &status) {
         case 0: return nil
         case 1: return [UInt8](UnsafeBufferPointer(start: bytes, count: count))
-        default: throw RowError(RowStoreError.take(&status, doing: "read", at: store.path))
+        default: throw RowError(RowStoreError.take(&status, doing: "read", at: handle.path))
         }
     }
 
@@ -67,6 +77,6 @@ package struct RowSnapshot: RowReader, ~Copyable {
             }
             found = hfr_reader_next(reader, &row, &status)
         }
-        if found < 0 { throw RowError(RowStoreError.take(&status, doing: "scan", at: store.path)) }
+        if found < 0 { throw RowError(RowStoreError.take(&status, doing: "scan", at: handle.path)) }
     }
 }

@@ -48,7 +48,8 @@ extension RowStoreOptions {
             background_jobs_max: Int32(clamping: backgroundJobsMax),
             open_files_max: Int32(clamping: openFilesMax), filter_bits_per_key: filterBitsPerKey,
             buffer_filter_share: bufferFilterShare, prefix_filter: filtersPrefixes,
-            create_if_missing: createsIfMissing, flush_at_close: flushesAtClose)
+            create_if_missing: createsIfMissing && !isReadOnly, read_only: isReadOnly,
+            flush_at_close: flushesAtClose && !isReadOnly)
     }
 }
 
@@ -75,15 +76,15 @@ extension RowStore {
         RowStoreNumbers(
             bufferBytes: property("rocksdb.size-all-mem-tables"),
             tableBytes: property("rocksdb.live-sst-files-size"),
-            blockCacheBytes: hfr_block_cache_bytes(handle.pointer),
+            blockCacheBytes: withPointer { hfr_block_cache_bytes($0) },
             tableReaderBytes: property("rocksdb.estimate-table-readers-mem"),
             rowsEstimated: property("rocksdb.estimate-num-keys"),
             isWriteStopped: property("rocksdb.is-write-stopped") != 0,
-            backgroundErrors: hfr_background_error_count(handle.pointer))
+            backgroundErrors: withPointer { hfr_background_error_count($0) })
     }
 
     private func property(_ name: String) -> UInt64 {
         var value: UInt64 = 0
-        return hfr_property(handle.pointer, name, &value) ? value : 0
+        return withPointer { hfr_property($0, name, &value) } ? value : 0
     }
 }

@@ -1,5 +1,6 @@
 internal import CRocksDBShim
 package import ReplicaCore
+internal import Synchronization
 
 /// What the rows store may use. The defaults keep a node's anonymous memory well under its limit of 300 MB.
 package struct RowStoreOptions: Sendable {
@@ -21,6 +22,8 @@ package struct RowStoreOptions: Sendable {
     package var filtersPrefixes = true
     /// Whether a store is made where there is none.
     package var createsIfMissing = true
+    /// Whether the store is only read: nothing on disk changes, and other readers may have it open too.
+    package var isReadOnly = false
     /// Whether closing writes the buffers out. Without it closing drops them, as a crash does; the log redoes them.
     package var flushesAtClose = true
 
@@ -35,14 +38,18 @@ package struct RowStoreOptions: Sendable {
 /// 2. After a crash the store holds a prefix of the batches written. Which one is told by the rows themselves: every
 ///    batch carries the applied index.
 /// 3. When `flush()` has returned, every batch written before the call survives a crash.
+/// 4. The rows behind this value change once in a while for those of a state snapshot (`replace(with:)`). A call that has begun, and
+///    a `RowSnapshot` until its next `refresh()`, goes on with the rows that it began with.
 ///
 /// Any thread may call any function. Only one thread should write: batches of several would be ordered by chance.
 /// The store closes when its last reference and its last `RowSnapshot` are gone. Errors of closing are not reported,
 /// because nothing that the log cannot redo depends on them.
 package final class RowStore: Sendable {
-    let handle: StoreHandle
+    private let held: Mutex<StoreHandle>
+    /// The rows as they are reached now.
+    var handle: StoreHandle { held.withLock { $0 } }
     /// The directory of the store.
-    package let path: String
+    package var path: String { handle.path }
 
     /// Opens the store at `path`, or makes it there.
     ///
@@ -59,8 +66,24 @@ package final class RowStore: Sendable {
         guard let opened = hfr_open(path, &given, &status) else {
             throw RowStoreError.take(&status, doing: "open", at: path)
         }
-        self.handle = StoreHandle(opened)
-        self.path = path
+        held = Mutex(StoreHandle(opened, path: path))
+    }
+
+    /// Takes over the rows of `other`, which must not be used afterwards. The rows before are closed, and their directory is removed,
+    /// once the last call and view on them has ended. Only the thread that writes may call this. Keeps (4).
+    package func replace(with other: RowStore) {
+        let new = other.handle
+        let old = held.withLock { held in
+            defer { held = new }
+            return held
+        }
+        old.removeAtClose()
+    }
+
+    /// Calls `body` with the rows as they are reached now, which stay open meanwhile.
+    func withPointer<Value>(_ body: (OpaquePointer) -> Value) -> Value {
+        let handle = self.handle
+        return withExtendedLifetime(handle) { body(handle.pointer) }
     }
 
     /// Applies a batch in RocksDB's wire form. It is durable only after a later `flush()`.
@@ -80,14 +103,14 @@ package final class RowStore: Sendable {
                 message: "rows: a batch of \(bytes.count) bytes is malformed (\(fault)) and was not applied")
         }
         try resuming { () throws(RowStoreError) in
-            try run("write") { status in hfr_write(handle.pointer, bytes, bytes.count, &status) }
+            try run("write") { pointer, status in hfr_write(pointer, bytes, bytes.count, &status) }
         }
     }
 
     /// Writes the buffers to table files and waits until they are durable. Keeps (3).
     package func flush() throws(RowStoreError) {
         try resuming { () throws(RowStoreError) in
-            try run("flush") { status in hfr_flush(handle.pointer, &status) }
+            try run("flush") { pointer, status in hfr_flush(pointer, &status) }
         }
     }
 
@@ -106,37 +129,37 @@ package final class RowStore: Sendable {
     /// Leaves the state that takes no more writes after a failure in the background, once its cause is gone. After a
     /// full disk every `write` and `flush` tries that too.
     package func resume() throws(RowStoreError) {
-        try run("resume") { status in hfr_resume(handle.pointer, &status) }
+        try run("resume") { pointer, status in hfr_resume(pointer, &status) }
     }
 
     /// The failure of a background write that stands; nil while all is well.
     package var backgroundError: RowStoreError? {
         var status = hfr_status()
-        guard hfr_background_error(handle.pointer, &status) else { return nil }
+        guard withPointer({ hfr_background_error($0, &status) }) else { return nil }
         return RowStoreError.take(&status, doing: "write in the background", at: path)
     }
 
     /// Reads every table file and checks every block. Slow: a scrub's work.
     package func verifyChecksums() throws(RowStoreError) {
-        try run("verify") { status in hfr_verify_checksums(handle.pointer, &status) }
+        try run("verify") { pointer, status in hfr_verify_checksums(pointer, &status) }
     }
 
     /// Rewrites all rows into the lowest level, which drops what was deleted. Slow.
     package func compactAll() throws(RowStoreError) {
-        try run("compact") { status in hfr_compact_all(handle.pointer, &status) }
+        try run("compact") { pointer, status in hfr_compact_all(pointer, &status) }
     }
 
     /// Makes a consistent copy of hard links at `path`, which must not exist and must be on the same file system.
     package func checkpoint(at path: String) throws(RowStoreError) {
-        try run("make a checkpoint at \(path)") { status in hfr_checkpoint(handle.pointer, path, &status) }
+        try run("make a checkpoint at \(path)") { pointer, status in hfr_checkpoint(pointer, path, &status) }
     }
 
     /// A consistent view of the rows as they are now.
     package func reader() -> RowSnapshot { RowSnapshot(of: self) }
 
-    func run(_ action: String, _ body: (inout hfr_status) -> Bool) throws(RowStoreError) {
+    func run(_ action: String, _ body: (OpaquePointer, inout hfr_status) -> Bool) throws(RowStoreError) {
         var status = hfr_status()
-        guard body(&status) else { throw RowStoreError.take(&status, doing: action, at: path) }
+        guard withPointer({ body($0, &status) }) else { throw RowStoreError.take(&status, doing: action, at: path) }
     }
 }
 
@@ -146,12 +169,13 @@ extension RowStore: RowReader {
         var status = hfr_status()
         var bytes: UnsafePointer<UInt8>?
         var count = 0
-        guard let value = hfr_get(handle.pointer, key, key.count, &bytes, &count, &status) else {
-            if status.code == 0 { return nil }
-            throw RowError(RowStoreError.take(&status, doing: "read", at: path))
+        let found = withPointer { pointer -> [UInt8]? in
+            guard let value = hfr_get(pointer, key, key.count, &bytes, &count, &status) else { return nil }
+            defer { hfr_value_release(value) }
+            return [UInt8](UnsafeBufferPointer(start: bytes, count: count))
         }
-        defer { hfr_value_release(value) }
-        return [UInt8](UnsafeBufferPointer(start: bytes, count: count))
+        if found == nil, status.code != 0 { throw RowError(RowStoreError.take(&status, doing: "read", at: path)) }
+        return found
     }
 
     /// Scans a view made for this call. Take a `reader()` for several scans: it keeps its iterators.
@@ -166,13 +190,25 @@ extension RowStore: RowReader {
 /// Owns RocksDB's handle and closes it.
 ///
 /// `@unchecked Sendable`: the pointer never changes, and what it points to is `rocksdb::DB`, every function of which
-/// may be called by any thread; it is freed once, when no reference is left.
+/// may be called by any thread; it is freed once, when no reference is left. The rest is Sendable by itself.
 final class StoreHandle: @unchecked Sendable {
     let pointer: OpaquePointer
+    let path: String
+    private let isRemoved = Atomic<Bool>(false)
 
-    init(_ pointer: OpaquePointer) { self.pointer = pointer }
+    init(_ pointer: OpaquePointer, path: String) {
+        self.pointer = pointer
+        self.path = path
+    }
 
-    deinit { hfr_close(pointer) }
+    /// Has the directory removed once the store is closed: while it is open, RocksDB opens its files by name.
+    func removeAtClose() { isRemoved.store(true, ordering: .relaxed) }
+
+    deinit {
+        hfr_close(pointer)
+        // What is left of it is removed when the data directory is opened the next time.
+        if isRemoved.load(ordering: .relaxed) { _ = try? FileTree.removeTree(path) }
+    }
 }
 
 extension RowError {
