@@ -9,6 +9,11 @@ extension Raft {
             requests.append(.snapshotNeeded(for: node, atLeast: log.compacted.index))
             return false
         }
+        guard snapshot.configuration.members.contains(node) else {
+            // It joined later, and would refuse a state that does not know it.
+            requests.append(.snapshotNeeded(for: node, atLeast: max(snapshot.index + 1, log.compacted.index)))
+            return false
+        }
         members.progress[place].becomeSnapshot(at: snapshot.index)
         send(
             Message(.installSnapshot, to: node, session: members.progress[place].session, snapshot: snapshot))

@@ -317,6 +317,32 @@ struct PaperTests {
         #expect(simulation.violations.isEmpty)
     }
 
+    /// A node that joins after a snapshot was made would refuse it for ever: that state does not know it.
+    @Test("a follower is sent no snapshot from before it joined; another one is asked for")
+    func snapshotKnowsItsReceiver() {
+        var disk = Disk()
+        disk.configuration = ConfState(voters: [1], learners: [2])
+        disk.hardState = HardState(term: 1, vote: 1, commit: 9)
+        disk.applied = 9
+        disk.compacted = EntryID(term: 1, index: 9)
+        let leader = SimulatedNode(settings: RaftConfiguration(id: 1), disk: disk)
+        _ = leader.step(.campaign)
+        for message in turn(leader, .collect).promised where message.to == 1 { _ = leader.step(.receive(message)) }
+        for message in turn(leader, .persisted(through: 1)).promised where message.to == 1 {
+            _ = leader.step(.receive(message))
+        }
+        #expect(leader.raft.role == .leader)
+        _ = leader.step(
+            .snapshotAvailable(Snapshot(index: 9, term: 1, configuration: ConfState(voters: [1]))))
+        let rejection = Message(
+            .appendEntriesResponse, to: 1, from: 2, term: 2, index: 9, reject: true, rejectHint: 0,
+            session: leader.raft.progress(of: 2)?.session ?? 0)
+        let effects = leader.step(.receive(rejection)) + leader.step(.collect)
+        #expect(
+            !effects.contains { if case .send(let message) = $0 { message.kind == .installSnapshot } else { false } })
+        #expect(effects.contains { if case .snapshotNeeded(for: 2, atLeast: 10) = $0 { true } else { false } })
+    }
+
     // MARK: leadership transfer, membership, reads
 
     /// Thesis §3.10.
