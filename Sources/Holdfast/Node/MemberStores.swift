@@ -107,32 +107,16 @@ struct MemberStores: Sendable {
             start: try start(recovered, state, applier.members, log))
     }
 
-    /// What consensus starts from: commit is the larger of the hard state's and the rows' applied index. A log that does not hold the
-    /// last applied entry (it ends below, or holds another there: a crash within the install of a state snapshot) begins anew behind it.
+    /// What consensus starts from; a log that does not hold the last applied entry (a crash within the install of a state snapshot)
+    /// begins anew behind it.
     private static func start(
         _ recovered: RecoveredLog, _ state: AppliedState, _ members: Members, _ log: LogStore
     ) throws(LogError) -> RaftStart {
-        var start = RaftStart()
-        start.hardState = recovered.hardState
-        start.hardState.commit = max(recovered.hardState.commit, state.index)
-        start.configuration = members.confState
-        start.applied = state.index
-        let found = recovered.lastIndex < state.index ? nil : try log.term(at: state.index)
-        if found != state.term {
-            start.compacted = EntryID(term: state.term, index: state.index)
-            start.lastIndex = state.index
-            log.submit(.reset(sequence: 0, index: state.index, term: state.term))
-            return start
-        }
-        start.compacted = EntryID(term: recovered.previousTerm, index: recovered.previousIndex)
-        start.terms = recovered.terms.map { RaftCore.TermRun(first: $0.first, term: $0.term) }
-        start.lastIndex = recovered.lastIndex
-        var next = state.index + 1
-        while next <= recovered.lastIndex {
-            let entries = try log.read(from: next, to: recovered.lastIndex, bytesMax: 16 << 20)
-            start.tail.append(contentsOf: entries)
-            next += UInt64(entries.count)
-        }
+        var needsReset = false
+        let start = try RaftStart(
+            recovered, applied: EntryID(term: state.term, index: state.index), configuration: members.confState,
+            log: log, needsReset: &needsReset)
+        if needsReset { log.submit(.reset(sequence: 0, index: state.index, term: state.term)) }
         return start
     }
 }
