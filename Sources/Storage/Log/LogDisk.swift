@@ -10,16 +10,21 @@ struct LogDisk: Sendable {
     /// See `LogOptions.unbuffered`.
     let unbuffered: Bool
 
+    /// See `LogOptions.files`.
+    let files: (any LogFiles)?
+
     init(directory: String, options: LogOptions) {
         self.directory = directory
         failure = options.failure
         unbuffered = options.unbuffered
+        files = options.files
     }
 
     func path(_ name: String) -> String { directory + "/" + name }
 
     /// Names in the directory, in order.
     func names() throws(LogError) -> [String] {
+        if let files { return try files.names().sorted() }
         guard let stream = opendir(directory) else {
             if errno == ENOENT { throw .notFormatted(path: directory) }
             throw .failed(operation: "read the directory", path: directory, code: errno)
@@ -41,6 +46,7 @@ struct LogDisk: Sendable {
 
     /// Opens a file; nil if it does not exist.
     func open(_ path: String, flags: Int32) throws(LogError) -> Int32? {
+        if let files { return try files.open(path) }
         while true {
             let descriptor = Glibc.open(path, flags | chf_o_cloexec(), 0o640)
             if descriptor >= 0 { return descriptor }
@@ -52,7 +58,7 @@ struct LogDisk: Sendable {
 
     /// Opens a file for unbuffered writes that return when the bytes are durable; nil if the file system has no such thing.
     func openDirect(_ path: String) -> Int32? {
-        guard unbuffered else { return nil }
+        guard unbuffered, files == nil else { return nil }
         let descriptor = Glibc.open(path, O_RDWR | chf_o_direct() | chf_o_dsync() | chf_o_cloexec())
         return descriptor >= 0 ? descriptor : nil
     }
@@ -61,6 +67,7 @@ struct LogDisk: Sendable {
     func read(
         _ descriptor: Int32, _ path: String, into bytes: UnsafeMutableRawBufferPointer, at offset: Int
     ) throws(LogError) -> Int {
+        if let files { return try files.read(descriptor, into: bytes, at: offset) }
         var done = 0
         while done < bytes.count {
             let rest = UnsafeMutableRawBufferPointer(rebasing: bytes[done...])
@@ -79,6 +86,7 @@ struct LogDisk: Sendable {
         _ descriptor: Int32, _ path: String, _ bytes: UnsafeRawBufferPointer, at offset: Int
     ) throws(LogError) {
         try inject(.write, path)
+        if let files { return try files.write(descriptor, bytes, at: offset) }
         var done = 0
         while done < bytes.count {
             let rest = UnsafeRawBufferPointer(rebasing: bytes[done...])
@@ -93,12 +101,14 @@ struct LogDisk: Sendable {
 
     func flush(_ descriptor: Int32, _ path: String) throws(LogError) {
         try inject(.flush, path)
+        if let files { return try files.flush(descriptor) }
         guard fdatasync(descriptor) == 0 else { throw Self.error("flush", path, errno) }
     }
 
     /// Makes the names in the directory durable.
     func flushDirectory() throws(LogError) {
         try inject(.flushDirectory, directory)
+        if files != nil { return }
         let descriptor = Glibc.open(directory, O_RDONLY | O_DIRECTORY | chf_o_cloexec())
         guard descriptor >= 0 else { throw Self.error("open", directory, errno) }
         defer { close(descriptor) }
@@ -110,6 +120,7 @@ struct LogDisk: Sendable {
         let final = path(name)
         let temporary = final + ".new"
         try inject(.create, final)
+        if let files { return try files.create(name, bytes: bytes) }
         guard let descriptor = try open(temporary, flags: O_RDWR | O_CREAT | O_TRUNC) else {
             throw .notFormatted(path: directory)
         }
@@ -139,6 +150,7 @@ struct LogDisk: Sendable {
 
     func remove(_ path: String) throws(LogError) {
         try inject(.remove, path)
+        if let files { return try files.remove(path) }
         guard unlink(path) == 0 || errno == ENOENT else { throw Self.error("remove", path, errno) }
     }
 
@@ -171,12 +183,14 @@ final class LogFile: Sendable {
     }
 
     deinit {
+        guard disk.files == nil else { return }
         close(plain)
         if let direct { close(direct) }
     }
 
     /// Bytes in the file.
     func size() throws(LogError) -> Int {
+        if let files = disk.files { return try files.size(plain) }
         var status = stat()
         guard fstat(plain, &status) == 0 else { throw .failed(operation: "stat", path: path, code: errno) }
         return Int(status.st_size)

@@ -16,6 +16,8 @@ package struct LogOptions: Sendable {
     package var unbuffered = true
     /// Called before every system call that changes the disk; a number returned is taken as that call's failure. For tests.
     package var failure: (@Sendable (LogCall, _ path: String) -> Int32?)?
+    /// The files of the log, if they are not the system's. For simulations.
+    package var files: (any LogFiles)?
 
     package init() {}
 }

@@ -17,8 +17,8 @@ package final class LogStore: Sendable {
     }
 
     private let shared: LogShared
-    private let writer: LogWriter
-    private let pool: SparePool
+    let writer: LogWriter
+    let pool: SparePool
     private let reader: LogReader
     private let phase = Mutex(Phase.open)
     /// The largest payload of an entry; `submit` stops the process at a larger one.

@@ -63,6 +63,9 @@ final class SparePool: Sendable {
     /// Segments created so far.
     var created: UInt64 { monitor.withLock { $0.created } }
 
+    /// Free segments at hand.
+    var count: Int { monitor.withLock { $0.free.count } }
+
     /// Whether `take` would have to wait.
     var isEmpty: Bool { monitor.withLock { $0.free.isEmpty } }
 
@@ -103,6 +106,18 @@ final class SparePool: Sendable {
         }
     }
 
+    /// Carries out what the thread would find to do now, on the caller's; for a log that is never started.
+    func runPending() {
+        while let task = monitor.withLock({ pendingTask(&$0) }) {
+            switch task {
+            case .end: return
+            case .remove(let segments): remove(segments)
+            case .create(let slot): create(slot: slot)
+            }
+            if isOutOfSpace { return }
+        }
+    }
+
     /// Ends the thread after the task at hand.
     func close() { monitor.updateForAll { $0.isClosing = true } }
 
@@ -110,18 +125,26 @@ final class SparePool: Sendable {
         while true {
             let retryAt = monitor.withLock { $0.isOutOfSpace ? $0.retryAt : nil }
             let task: Task? = monitor.wait(until: retryAt) { state in
-                if state.isClosing { return .end }
-                if !state.surplus.isEmpty {
-                    defer { state.surplus = [] }
-                    return .remove(state.surplus)
+                if !state.isClosing, state.isOutOfSpace, !state.isWanted, state.surplus.isEmpty,
+                    monotonicNanoseconds() < state.retryAt
+                {
+                    return nil
                 }
-                guard state.failure == nil, state.free.count < spares || state.isWanted else { return nil }
-                if state.isOutOfSpace, !state.isWanted, monotonicNanoseconds() < state.retryAt { return nil }
-                state.isWanted = false
-                return .create(slot: state.nextSlot)
+                return pendingTask(&state)
             }
             if let task { return task }
         }
+    }
+
+    private func pendingTask(_ state: inout State) -> Task? {
+        if state.isClosing { return .end }
+        if !state.surplus.isEmpty {
+            defer { state.surplus = [] }
+            return .remove(state.surplus)
+        }
+        guard state.failure == nil, state.free.count < spares || state.isWanted else { return nil }
+        state.isWanted = false
+        return .create(slot: state.nextSlot)
     }
 
     private func create(slot: Int) {
