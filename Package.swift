@@ -58,9 +58,15 @@ let package = Package(
         // Judges histories of real processes; used by its tests and by the campaign.
         .target(name: "Linearizability", path: "Tests/Linearizability"),
 
+        // The simulator: whole clusters in one process, for tests and as a program.
+        .target(name: "Simulation", dependencies: ["RaftCore", "ReplicaCore", "Storage"], path: "Tests/Simulation"),
+        .executableTarget(
+            name: "SimulationProgram", dependencies: ["Simulation"], path: "Tests/SimulationProgram"),
+
         .testTarget(name: "LinearizabilityTests", dependencies: ["Linearizability"]),
         .testTarget(name: "RaftCoreTests", dependencies: ["RaftCore"]),
         .testTarget(name: "ReplicaCoreTests", dependencies: ["ReplicaCore"]),
+        .testTarget(name: "SimulationTests", dependencies: ["Simulation"]),
         .testTarget(name: "StorageLogTests", dependencies: ["Storage"], exclude: ["Golden"]),
         .testTarget(name: "StorageTests", dependencies: ["Storage"]),
         .testTarget(

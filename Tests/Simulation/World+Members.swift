@@ -1,0 +1,105 @@
+internal import RaftCore
+internal import ReplicaCore
+
+// The operator: changes the membership one step at a time, as a person with a plan would.
+extension World {
+    /// Does the next step that makes sense, at the leader; false if there is none, or no leader.
+    @discardableResult
+    func operate() -> Bool {
+        if isCalm { schedule(.operate, after: 400_000) }
+        retireRemoved()
+        guard let leader = leaderOfAll, !leader.raft.confState.isJoint, !leader.raft.hasUnappliedConfiguration else {
+            return false
+        }
+        let members = leader.applier.members
+        let gone = members.voters.filter { node($0).isGone }
+        if let dead = members.learners.first(where: { node($0).isGone }) {
+            return propose([.init(.remove, dead)], leader)
+        }
+        if let ready = members.learners.first(where: { isReady($0, leader) }) {
+            return promote(ready, gone.first, leader)
+        }
+        guard members.learners.isEmpty else { return false }
+        if !gone.isEmpty, isCalm || dice.chance(perMille: 700) {
+            return members.voters.count > 3 && dice.chance(perMille: 400)
+                ? propose([.init(.remove, gone[0])], leader) : addLearner(leader)
+        }
+        return !isCalm && change(members, leader)
+    }
+
+    private func change(_ members: Members, _ leader: Process) -> Bool {
+        let canGrow = members.voters.count < 6 && nodes.count < 16
+        switch dice.below(4) {
+        case 0 where members.voters.count > 1: return propose([.init(.remove, dice.pick(members.voters))], leader)
+        case 1 where members.voters.count > 2: return propose([.init(.addLearner, dice.pick(members.voters))], leader)
+        case 2 where !members.voters.isEmpty && nodes.count > members.everyone.count:
+            // An ID that was used before: refused when it is applied.
+            return propose([.init(.addLearner, dice.pick(nodes.map(\.id)))], leader)
+        default: return canGrow && addLearner(leader)
+        }
+    }
+
+    private func addLearner(_ leader: Process) -> Bool {
+        guard nodes.count < 24 else { return false }
+        let node = addNode(Members(voters: (1...UInt64(climate.voters)).map { $0 }))
+        note { "the operator adds node \(node.id)" }
+        start(node)
+        return propose([.init(.addLearner, node.id)], leader)
+    }
+
+    /// Makes a voter of a learner, in the place of a voter that is gone if there is one.
+    private func promote(_ learner: NodeID, _ gone: NodeID?, _ leader: Process) -> Bool {
+        if let gone {
+            return propose([.init(.addVoter, learner), .init(.remove, gone)], leader)
+        } else {
+            return propose(
+                [.init(.addVoter, learner)], leader, transition: dice.chance(perMille: 500) ? .auto : .jointImplicit)
+        }
+    }
+
+    private func propose(
+        _ steps: [ConfigurationChange.Step], _ leader: Process, transition: ConfigurationChange.Transition = .auto
+    ) -> Bool {
+        guard survives(steps, leader.applier.members) else { return false }
+        lastChange = now
+        let addresses = steps.filter { $0.kind != .remove }.map {
+            MemberAddress(node: $0.node, endpoint: "node-\($0.node)", incarnation: node($0.node).incarnation)
+        }
+        note { "the operator asks node \(leader.id) for \(steps)" }
+        leader.step(
+            .proposeConfiguration(
+                ConfigurationChange(steps, transition: transition, context: MemberAddress.encode(addresses))))
+        leader.turn()
+        return true
+    }
+
+    /// Whether the voters that are left after a change have a quorum that is not lost, as the product's own check demands.
+    private func survives(_ steps: [ConfigurationChange.Step], _ members: Members) -> Bool {
+        var voters = members.voters
+        for step in steps {
+            voters.removeAll { $0 == step.node }
+            if step.kind == .addVoter { voters.append(step.node) }
+        }
+        return Members(voters: voters).isQuorum(voters.filter { !node($0).isGone && !node($0).mayBeDamaged })
+    }
+
+    /// Whether a learner is caught up.
+    private func isReady(_ learner: NodeID, _ leader: Process) -> Bool {
+        guard node(learner).isRunning, let progress = leader.raft.progress(of: learner) else { return false }
+        return progress.match + 5 >= leader.raft.commitIndex
+    }
+
+    private var leaderOfAll: Process? {
+        nodes.compactMap(\.process).filter { $0.raft.role == .leader && $0.node.pausedUntil <= now }
+            .max { $0.raft.term < $1.raft.term }
+    }
+
+    /// Nodes that were removed some time ago are switched off; until then they may do what they like.
+    private func retireRemoved() {
+        let members = newestMembers
+        for node in nodes where !node.isGone && node.isRunning && !members.contains(node.id) {
+            let isNew = leaderOfAll?.applier.roster[node.id] == nil
+            if isCalm ? !isNew || members.learners.isEmpty : !isNew && dice.chance(perMille: 400) { lose(node) }
+        }
+    }
+}

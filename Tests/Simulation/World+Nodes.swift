@@ -1,0 +1,107 @@
+internal import RaftCore
+internal import ReplicaCore
+internal import Storage
+
+// Starting and crashing.
+extension World {
+    /// Starts a node from what its disk holds.
+    func start(_ node: SimulatedNode) {
+        node.life += 1
+        node.pausedUntil = 0
+        do {
+            let process = try open(node)
+            node.process = process
+            node.mayBeDamaged = false
+            note { "node \(node.id) starts: log through \(process.raft.lastIndex), applied \(process.appliedIndex)" }
+            schedule(.tick(node.id, node.life), after: dice.between(1, climate.tick))
+            schedule(.care(node.id, node.life), after: dice.between(1, climate.careGap))
+            if process.raft.confState.voters == [node.id] { process.step(.campaign) }
+            process.endTurn()
+        } catch {
+            note { "node \(node.id) cannot start: \(error)" }
+            guard node.mayBeDamaged, case .some(.corrupted) = error as? LogError else {
+                return fail("node \(node.id) cannot start: \(error)")
+            }
+            lose(node)
+        }
+    }
+
+    private func open(_ node: SimulatedNode) throws -> Process {
+        let (log, recovered) = try LogStore.open(directory: "", options: logOptions(node))
+        node.disk.complete()
+        let rows = node.durableRows
+        let state = try AppliedState(loading: rows)
+        let applier = try Applier(loading: rows)
+        guard state.index >= recovered.previousIndex, recovered.hardState.term >= state.term else {
+            throw RowError(message: "rows at \(state.index) and log do not fit", isCorruption: true)
+        }
+        var needsReset = false
+        let start = try RaftStart(
+            recovered, applied: EntryID(term: state.term, index: state.index), configuration: applier.members.confState,
+            log: log, needsReset: &needsReset)
+        checkRestart(node, recovered, log)
+        if needsReset {
+            _ = try log.carryOut([.reset(sequence: 0, index: state.index, term: state.term)])
+            try log.settle()
+            node.disk.complete()
+            node.durable.reset(to: state.index, state.term)
+        }
+        var configuration = RaftConfiguration(id: node.id)
+        configuration.seed = mix(seed, node.id << 32 | UInt64(node.life))
+        configuration.messageBytesMax = climate.messageBytesMax
+        configuration.windowBytesMax = climate.windowBytesMax
+        return Process(
+            world: self, node: node, log: log, raft: Raft(configuration: configuration, start: start),
+            applier: applier, rows: rows)
+    }
+
+    /// The process ends without a word, and its disk keeps what it must and what chance leaves.
+    func crash(_ node: SimulatedNode, restartAfter delay: UInt64?) {
+        guard let process = node.process else { return }
+        note { "node \(node.id) crashes" }
+        node.inFlight = process.inFlight
+        node.process = nil
+        node.disk.crash(&dice)
+        node.life += 1
+        for other in nodes where other.id != node.id && other.isRunning && dice.chance(perMille: 500) {
+            schedule(.peerGone(other.id, other.life, node.id), after: dice.between(500, 100_000))
+        }
+        if let delay { schedule(.start(node.id, node.life), after: delay) }
+    }
+
+    /// A node never runs again: its disk is lost, or holds what must not be used.
+    func lose(_ node: SimulatedNode) {
+        crash(node, restartAfter: nil)
+        node.isGone = true
+        note { "node \(node.id) is lost" }
+    }
+
+    /// A checkpoint is installed: the log begins anew behind it.
+    func installed(_ process: Process, _ checkpoint: Checkpoint) {
+        note { "node \(process.id) has installed the state at \(checkpoint.index)" }
+        if let violation = checks.state.reaches(process.id, checkpoint.index, state: process.stateHash) {
+            fail(violation)
+        }
+    }
+
+    /// The process that leads as far as another knows, if it can be reached.
+    func leaderProcess(knownTo process: Process) -> Process? {
+        let leader = process.raft.leader
+        guard leader != noNode else { return nil }
+        if leader == process.id { return process }
+        guard isConnected(process.id, leader), node(leader).pausedUntil <= now else { return nil }
+        return node(leader).process
+    }
+}
+
+extension Process {
+    /// A peer's process has ended: it cannot be reached, and no leader is waited for that is gone.
+    func peerGone(_ peer: NodeID) {
+        step(.unreachable(peer))
+        if raft.leader == peer, raft.role != .leader { step(.forgetLeader) }
+        turn()
+    }
+
+    /// The state after `appliedIndex` in one number.
+    var stateHash: UInt64 { mix(rows.stateHash, applier.state.feedHash.word0) | 1 }
+}
