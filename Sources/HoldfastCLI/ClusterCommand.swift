@@ -6,9 +6,12 @@ internal import Holdfast
 struct ClusterCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "cluster",
-        abstract: "See the members, move the leadership.",
+        abstract: "See and change the members, move the leadership.",
         discussion: "Example:\n  holdfast cluster status --endpoint 127.0.0.1:7001",
-        subcommands: [StatusVerb.self, TransferLeader.self])
+        subcommands: [
+            StatusVerb.self, MembersVerb.self, AddLearnerVerb.self, PromoteVerb.self, RemoveVerb.self, ReplaceVerb.self,
+            TransferLeader.self,
+        ])
 
     /// `cluster transfer-leader N`.
     struct TransferLeader: AsyncParsableCommand {

@@ -38,21 +38,14 @@ extension Applier {
 
     /// Why the voters of a configuration do not hold everything that is published, if so: a quorum of them must be complete.
     private func lackOfQuorum(in changed: Members, _ group: inout ApplyGroup) throws(RowError) -> Refusal? {
-        let last = try lastPublish(&group)
+        group.overlay.settle()
+        let last = try ModelReader.lastPublish(at: state, rows: group.overlay)
         let complete = completeness.filter { $0.through >= last }.map(\.node)
         guard last > 0, !Members(voters: changed.voters).isQuorum(complete) else { return nil }
         return Refusal(
             .unavailable,
             "of the voters \(changed.voters) only \(changed.voters.filter(complete.contains)) hold every published chunk, "
                 + "which is no quorum; wait until 'holdfast cluster status' shows more of them complete")
-    }
-
-    /// The newest revision whose publish names chunks that must be kept; 0 for none.
-    private func lastPublish(_ group: inout ApplyGroup) throws(RowError) -> UInt64 {
-        group.overlay.settle()
-        return try ModelReader.list(at: ReadPoint(state), rows: group.overlay)
-            .filter { !$0.record.isRetired || $0.modRevision > state.feedFloor }
-            .map(\.publishedRevision).max() ?? 0
     }
 
     private mutating func install(_ changed: Members, _ change: MembershipChange, _ group: inout ApplyGroup) {

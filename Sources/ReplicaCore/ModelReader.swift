@@ -79,6 +79,20 @@ package enum ModelReader {
         }
     }
 
+    /// The newest revision whose publish names chunks that must be kept: those of a retired version until the feed floor has passed
+    /// the retiring. 0 for none.
+    package static func lastPublish<Rows: RowReader & ~Copyable>(
+        at state: AppliedState, rows: borrowing Rows
+    ) throws(RowError) -> UInt64 {
+        try list(at: ReadPoint(state), rows: rows).filter { !$0.record.isRetired || $0.modRevision > state.feedFloor }
+            .map(\.publishedRevision).max() ?? 0
+    }
+
+    /// `lastPublish` as of what the rows hold.
+    package static func lastPublish<Rows: RowReader & ~Copyable>(rows: borrowing Rows) throws(RowError) -> UInt64 {
+        try lastPublish(at: AppliedState(loading: rows), rows: rows)
+    }
+
     /// How far each node is complete, by node.
     package static func completeness<Rows: RowReader & ~Copyable>(
         rows: borrowing Rows

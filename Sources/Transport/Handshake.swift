@@ -40,11 +40,15 @@ package struct PeerIdentity: Sendable, Hashable {
     package var endpoint: String
     /// What the software can do, beyond the protocol version.
     package var featureVersion: UInt32
+    /// The log index of the configuration that makes this node a member, as far as it has applied; zero for the first configuration
+    /// and for a node that is no member yet.
+    package var configurationIndex: UInt64
 
     package init(
         role: PeerRole, cluster: String = "", bootstrap: [UInt8] = [UInt8](repeating: 0, count: 32),
         lineage: [UInt8] = [UInt8](repeating: 0, count: 16), nodeID: UInt64 = 0,
-        incarnation: [UInt8] = [UInt8](repeating: 0, count: 16), endpoint: String = "", featureVersion: UInt32 = 1
+        incarnation: [UInt8] = [UInt8](repeating: 0, count: 16), endpoint: String = "", featureVersion: UInt32 = 1,
+        configurationIndex: UInt64 = 0
     ) {
         precondition(bootstrap.count == Self.bootstrapByteCount, "a bootstrap ID has 32 bytes")
         precondition(lineage.count == Self.markByteCount, "a lineage has 16 bytes")
@@ -57,6 +61,7 @@ package struct PeerIdentity: Sendable, Hashable {
         self.incarnation = incarnation
         self.endpoint = endpoint
         self.featureVersion = featureVersion
+        self.configurationIndex = configurationIndex
     }
 }
 
@@ -112,6 +117,8 @@ package struct RefusalCode: RawRepresentable, Sendable, Hashable {
     package static let otherIncarnation = RefusalCode(rawValue: 7)
     /// The node ID is not a member.
     package static let notMember = RefusalCode(rawValue: 8)
+    /// The node ID was a member's and is not any more: it is never used again.
+    package static let removed = RefusalCode(rawValue: 12)
     /// Too many connections; try again later.
     package static let overloaded = RefusalCode(rawValue: 9)
     /// The node is starting or stopping; try again later.
@@ -220,6 +227,7 @@ extension PeerIdentity {
         buffer.writeBytes(incarnation)
         buffer.writeShortText(cluster)
         buffer.writeShortText(endpoint)
+        if configurationIndex > 0 { buffer.writeInteger(configurationIndex, endianness: .little) }
     }
 
     init(decoding rest: inout ByteBuffer) throws(HandshakeFault) {
@@ -236,9 +244,12 @@ extension PeerIdentity {
         guard let cluster = rest.readShortText(), let endpoint = rest.readShortText() else {
             throw HandshakeFault(message: "the identity's texts are cut off, too long or not UTF-8")
         }
+        // Absent where it is zero, and so from a node of the first version, which knows only the first configuration.
+        let configurationIndex: UInt64 = rest.readInteger(endianness: .little) ?? 0
         self.init(
             role: role, cluster: cluster, bootstrap: bootstrap, lineage: lineage, nodeID: nodeID,
-            incarnation: incarnation, endpoint: endpoint, featureVersion: featureVersion)
+            incarnation: incarnation, endpoint: endpoint, featureVersion: featureVersion,
+            configurationIndex: configurationIndex)
     }
 }
 

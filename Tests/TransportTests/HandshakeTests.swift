@@ -14,6 +14,11 @@ import Testing
         hello.encode(into: &buffer)
         #expect(try Hello(decoding: buffer) == hello)
         buffer.clear()
+        var later = hello
+        later.identity.configurationIndex = 9
+        later.encode(into: &buffer)
+        #expect(try Hello(decoding: buffer) == later)
+        buffer.clear()
         let welcome = Welcome(identity: Self.identity)
         welcome.encode(into: &buffer)
         #expect(try Welcome(decoding: buffer) == welcome)

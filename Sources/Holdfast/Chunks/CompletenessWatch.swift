@@ -195,6 +195,8 @@ final class CompletenessWatch: Sendable {
 
     /// Proposes how far this node is, if the cluster does not know it yet.
     private func tell(_ survey: Survey) async throws(HoldfastError) {
+        // Nobody listens to a node that waits to be added, or was removed.
+        guard commands.members.contains(commands.node) else { return }
         // Nobody may count on a node whose rows are not to be relied on.
         let through =
             commands.isQuarantined ? 0 : survey.lacks.first.map { $0.publishedRevision - 1 } ?? survey.revision

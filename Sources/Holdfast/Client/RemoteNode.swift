@@ -12,7 +12,7 @@ struct CallFailure: Error {
 }
 
 /// Who answers requests: a node across the network, or the one in this process.
-protocol RequestTarget: Sendable {
+protocol RequestTarget: AnyObject, Sendable {
     /// `HOST:PORT`, or a name for messages.
     var name: String { get }
     /// Sends one request and returns the answer's payload.

@@ -30,6 +30,10 @@ final class Router: Sendable {
         var uploads = 0
         /// Targets: the configured ones, then those that hints led to; none once the router is closed.
         var targets: [any RequestTarget]
+        /// Names of the targets that stay whoever the members are: those that the caller gave.
+        var given: Set<String>
+        /// When the members' addresses are to be asked for again; nil where somebody tells them.
+        var nextLearning: NIODeadline?
         /// Reaches nodes that hints name; nil once the router is closed.
         var makeTarget: (@Sendable (Endpoint) -> any RequestTarget)?
         var session: ClientSession?
@@ -39,6 +43,10 @@ final class Router: Sendable {
     /// The longest that one attempt waits before another node is asked.
     static let attemptMilliseconds: Int64 = 3_000
     private static let pauseMilliseconds: ClosedRange<Int64> = 10...40
+    /// How often a client asks for the members' addresses while all goes well; after a failure it asks at the next answer.
+    private static let learningPause = TimeAmount.seconds(10)
+    /// A client that lives no longer than this need not learn.
+    private static let firstLearningPause = TimeAmount.seconds(1)
     /// Hints that are followed without a pause.
     private static let hintsMax = 2
 
@@ -46,11 +54,17 @@ final class Router: Sendable {
     let logger: Logger
 
     /// A router over `targets`, asked in this order; `makeTarget` reaches nodes that hints name.
+    ///
+    /// - Parameter learns: asks the nodes for the members' addresses now and then, so that a client outlives those it was given.
     init(
-        _ targets: [any RequestTarget], logger: Logger, makeTarget: @escaping @Sendable (Endpoint) -> any RequestTarget
+        _ targets: [any RequestTarget], learns: Bool, logger: Logger,
+        makeTarget: @escaping @Sendable (Endpoint) -> any RequestTarget
     ) {
         precondition(!targets.isEmpty, "a router needs a target")
-        state = Mutex(State(targets: targets, makeTarget: makeTarget))
+        state = Mutex(
+            State(
+                targets: targets, given: Set(targets.map(\.name)),
+                nextLearning: learns ? .now() + Self.firstLearningPause : nil, makeTarget: makeTarget))
         self.logger = logger
     }
 
@@ -79,12 +93,12 @@ final class Router: Sendable {
         var last: HoldfastError?
         var hints = 0
         while true {
-            guard let (target, place) = pick(route) else {
+            guard let target = pick(route) else {
                 throw isWrite && mayHaveHappened ? outcomeUnknown(Self.closed) : Self.closed
             }
             do throws(CallFailure) {
                 let answer = try await target.call(kind, body, deadline: min(deadline, .now() + attempt))
-                answered(place, route)
+                answered(target, route)
                 return answer
             } catch {
                 mayHaveHappened = mayHaveHappened || error.mayHaveHappened
@@ -96,7 +110,7 @@ final class Router: Sendable {
                     throw error.error
                 }
                 // While leadership changes, nodes may name each other in turn.
-                if failed(place, error.error), hints < Self.hintsMax, .now() < deadline {
+                if failed(target, error.error), hints < Self.hintsMax, .now() < deadline {
                     hints += 1
                     continue
                 }
@@ -157,13 +171,13 @@ final class Router: Sendable {
     ) async throws(HoldfastError) -> @Sendable () -> Void {
         var last: HoldfastError?
         while true {
-            guard let (target, place) = pick(.any) else { throw Self.closed }
+            guard let target = pick(.any) else { throw Self.closed }
             do throws(CallFailure) {
                 return try await target.watch(request, deadline: deadline, take: take)
             } catch {
                 last = error.error
                 guard Self.isWorthRepeating(error.error.code) else { throw error.error }
-                _ = failed(place, error.error)
+                _ = failed(target, error.error)
             }
             guard await pause(until: deadline) else {
                 throw ended(last, isWrite: false, mayHaveHappened: false)
@@ -238,7 +252,7 @@ final class Router: Sendable {
     // MARK: Choosing
 
     /// Whom to ask; nil once the router is closed.
-    private func pick(_ route: Route) -> ((any RequestTarget), Int)? {
+    private func pick(_ route: Route) -> (any RequestTarget)? {
         state.withLock { state in
             guard !state.targets.isEmpty else { return nil }
             let place =
@@ -247,25 +261,33 @@ final class Router: Sendable {
                 case .leader: state.leader ?? state.preferred
                 case .uploads: state.uploads
                 }
-            return (state.targets[place], place)
+            return state.targets[place]
         }
     }
 
-    private func answered(_ place: Int, _ route: Route) {
-        state.withLock { state in
+    private func answered(_ target: any RequestTarget, _ route: Route) {
+        let learns = state.withLock { state in
+            // The targets may have changed since it was asked.
+            guard let place = state.targets.firstIndex(where: { $0 === target }) else { return false }
             switch route {
             case .any: state.preferred = place
             case .leader: state.leader = place
             case .uploads: state.uploads = place
             }
+            guard let next = state.nextLearning, next <= .now() else { return false }
+            state.nextLearning = .now() + Self.learningPause
+            return true
         }
+        if learns { Task { await self.learn(from: target) } }
     }
 
     /// Learns from a failure; true where it named another node to ask at once.
-    private func failed(_ place: Int, _ error: HoldfastError) -> Bool {
+    private func failed(_ target: any RequestTarget, _ error: HoldfastError) -> Bool {
         let hint = error.code == .notLeader ? error.details["endpoint"].flatMap { Endpoint($0) } : nil
         return state.withLock { state in
-            guard !state.targets.isEmpty, let makeTarget = state.makeTarget else { return false }
+            if state.nextLearning != nil { state.nextLearning = .now() }
+            guard let place = state.targets.firstIndex(where: { $0 === target }), let makeTarget = state.makeTarget
+            else { return false }
             if let hint {
                 let name = "\(hint)"
                 if let known = state.targets.firstIndex(where: { $0.name == name }) {
@@ -280,6 +302,45 @@ final class Router: Sendable {
             if state.preferred == place { state.preferred = (place + 1) % state.targets.count }
             if state.uploads == place { state.uploads = (place + 1) % state.targets.count }
             return false
+        }
+    }
+
+    // MARK: Members
+
+    /// These are the members now: others are asked no more, but for those that the caller gave.
+    func know(_ endpoints: [Endpoint]) {
+        let names = endpoints.map { "\($0)" }
+        let dropped = state.withLock { state -> [any RequestTarget] in
+            guard !endpoints.isEmpty, let makeTarget = state.makeTarget else { return [] }
+            let old = state.targets
+            var targets = old.filter { names.contains($0.name) || state.given.contains($0.name) }
+            for (name, endpoint) in zip(names, endpoints) where !targets.contains(where: { $0.name == name }) {
+                targets.append(makeTarget(endpoint))
+            }
+            func place(of old: any RequestTarget) -> Int? { targets.firstIndex { $0 === old } }
+            let (preferred, uploads) = (place(of: old[state.preferred]), place(of: old[state.uploads]))
+            state.leader = state.leader.flatMap { place(of: old[$0]) }
+            state.preferred = preferred ?? 0
+            state.uploads = uploads ?? 0
+            state.targets = targets
+            return old.filter { place(of: $0) == nil }
+        }
+        for target in dropped { (target as? RemoteNode)?.close() }
+    }
+
+    /// Asks a node that has just answered for the members' addresses.
+    private func learn(from target: any RequestTarget) async {
+        do {
+            let answer = try await target.call(
+                .membership, .written { $0.byte(ReadConsistency.stale.tag) },
+                deadline: .now() + .milliseconds(Self.attemptMilliseconds))
+            let report = try Store.decode(answer) { reader throws(DecodeError) in
+                try MembershipReport.decode(from: &reader)
+            }
+            know(report.addresses.compactMap { Endpoint($0.endpoint) })
+        } catch {
+            // A node of an older version, or one that has just gone: what is known goes on being used.
+            logger.debug("the members' addresses are not known", metadata: ["reason": "\(error)"])
         }
     }
 

@@ -36,6 +36,9 @@ final class FigureSampler: Sendable {
         set("term", now.leadership.term)
         set("feature_version", UInt64(now.featureVersion))
         set("is_leader", now.leadership.role == .leader ? 1 : 0)
+        set("members", UInt64(now.members.voters.count), [("role", "voter")])
+        set("members", UInt64(now.members.learners.count + now.members.nextLearners.count), [("role", "learner")])
+        set("configuration_is_joint", now.members.isJoint ? 1 : 0)
         let (through, missing) = chunks.completeness
         set("complete_revision", min(through, now.applied.revision))
         set("missing_bytes", missing)

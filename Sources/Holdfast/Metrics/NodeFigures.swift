@@ -14,6 +14,9 @@ final class NodeFigures: Sendable {
     let malformedFrames: Counter
     let feedChecks: Counter
     let quarantines: Counter
+    let configurations: Counter
+    let configurationsRefused: Counter
+    let handOvers: Counter
 
     /// Counters made by `factory`.
     init(factory: any MetricsFactory) {
@@ -30,5 +33,8 @@ final class NodeFigures: Sendable {
         malformedFrames = counter("malformed_frames")
         feedChecks = counter("feed_checks")
         quarantines = counter("quarantines")
+        configurations = counter("configuration_changes")
+        configurationsRefused = counter("configuration_changes_refused")
+        handOvers = counter("leadership_hand_overs")
     }
 }

@@ -9,7 +9,7 @@ internal import Transport
 /// durably before anything it says counts (design: bootstrap).
 struct AdmissionRules: Sendable {
     let directory: DataDirectory
-    let members: [UInt64: Endpoint]
+    let state: MemberState
     /// The newest feature version that this node takes part in.
     let featureVersion: UInt32
     /// The replicated feature version as applied here: a member that knows less cannot follow.
@@ -18,10 +18,12 @@ struct AdmissionRules: Sendable {
     /// The identity that this node states.
     func identity(endpoint: String) -> PeerIdentity {
         let identity = directory.identity
+        let now = state.now
         return PeerIdentity(
             role: .member, cluster: identity.cluster, bootstrap: identity.bootstrap.bytes,
             lineage: (directory.lineage ?? .zero).bytes, nodeID: identity.node,
-            incarnation: identity.incarnation.bytes, endpoint: endpoint, featureVersion: featureVersion)
+            incarnation: identity.incarnation.bytes, endpoint: endpoint, featureVersion: featureVersion,
+            configurationIndex: now.members.contains(identity.node) ? now.roster.index : 0)
     }
 
     /// Why a hello is refused; nil if it is let in.
@@ -58,7 +60,7 @@ struct AdmissionRules: Sendable {
                     + "history under the same name"
             )
         }
-        guard members[peer.nodeID] != nil, peer.nodeID != own.node else {
+        guard peer.nodeID != own.node, peer.nodeID != 0 else {
             return (.notMember, "node \(peer.nodeID) is not another member of cluster '\(own.cluster)'")
         }
         let active = activeFeatureVersion()
@@ -72,17 +74,52 @@ struct AdmissionRules: Sendable {
         guard let incarnation = Incarnation(peer.incarnation), incarnation != .zero else {
             return (.badHello, "node \(peer.nodeID) states no incarnation")
         }
+        let now = state.now
+        guard now.members.contains(peer.nodeID) else { return stranger(peer, now) }
+        if let known = now.roster[peer.nodeID]?.incarnation, known != .zero, known != incarnation {
+            return (.otherIncarnation, otherDisk(peer, now))
+        }
         do throws(DirectoryError) {
             guard case .differs = try directory.pin(node: peer.nodeID, incarnation: incarnation) else { return nil }
-            return (
-                .otherIncarnation,
-                "node \(peer.nodeID) has another disk than the one that voted under this ID: a wiped voter may not "
-                    + "come back under its old ID, because its votes are forgotten; restore its data directory, or "
-                    + "give the new one a new ID"
-            )
+            return (.otherIncarnation, otherDisk(peer, now))
         } catch {
             return (.unavailable, "the incarnation of node \(peer.nodeID) could not be recorded: \(error)")
         }
+    }
+
+    /// A node that is no member of the configuration applied here. One that knows a newer configuration, which makes it a member, is
+    /// let in, or a node that was away could never hear a leader that joined meanwhile. Nothing of it is pinned or counted before
+    /// that configuration is applied here.
+    private func stranger(_ peer: PeerIdentity, _ now: MemberState.Values) -> (RefusalCode, String)? {
+        if let record = now.roster[peer.nodeID], record.isRemoved {
+            return (
+                .removed,
+                "node \(peer.nodeID) was removed from cluster '\(directory.identity.cluster)' and its ID is never used again; to "
+                    + "join once more: holdfast node format --data DIR --id \(now.roster.nextID(beside: now.members)) "
+                    + "--join \(ownEndpoint(now)), then holdfast serve, then holdfast cluster add-learner"
+            )
+        }
+        if peer.configurationIndex > now.roster.index { return nil }
+        return (
+            .notMember,
+            "node \(peer.nodeID) is not another member of cluster '\(directory.identity.cluster)'; to add it: holdfast cluster "
+                + "add-learner \(peer.nodeID)=\(peer.endpoint) --endpoint \(ownEndpoint(now))"
+        )
+    }
+
+    /// What the operator of a wiped node must do, command by command.
+    private func otherDisk(_ peer: PeerIdentity, _ now: MemberState.Values) -> String {
+        let id = now.roster.nextID(beside: now.members)
+        let place = peer.endpoint.isEmpty ? "HOST:PORT" : peer.endpoint
+        return
+            "node \(peer.nodeID) has another disk than the one that voted under this ID: a wiped voter has forgotten its votes. Restore its data "
+            + "directory, or join under a new ID: holdfast node format --data DIR --id \(id) --join \(ownEndpoint(now)) "
+            + "--listen \(place), holdfast serve --data DIR, holdfast cluster replace \(peer.nodeID) \(id)=\(place) "
+            + "--endpoint \(ownEndpoint(now))"
+    }
+
+    private func ownEndpoint(_ now: MemberState.Values) -> String {
+        now.endpoint(of: directory.identity.node) ?? "HOST:PORT"
     }
 
     /// The same as an error, for connections that this node dialled.

@@ -11,6 +11,9 @@ struct AppliedGroup: Sendable {
 /// The rows of a state snapshot that took the place of those before.
 struct InstalledState: Sendable {
     var head: SnapshotHead
+    /// Every node ID that was ever used, and how far the members are complete.
+    var roster: Roster
+    var completeness: [Completeness]
     /// The highest revision that published a model.
     var publishedRevision: UInt64
 }
@@ -123,7 +126,10 @@ private final class ApplyWorker: @unchecked Sendable {
             reader.refresh()
             sweep = nil
             isSweepDue = true
-            onInstalled(InstalledState(head: staged.manifest.head, publishedRevision: published ?? 0))
+            onInstalled(
+                InstalledState(
+                    head: staged.manifest.head, roster: loaded.roster, completeness: loaded.completeness,
+                    publishedRevision: published ?? 0))
         } catch let error as RowError {
             fail(error.message, error.isCorruption, onFault)
         } catch {

@@ -32,7 +32,7 @@ extension Member {
     /// The rows of a state snapshot are in force, durably: tell everyone (on the apply thread).
     static func installed(
         _ snapshot: InstalledState, state: MemberState, replica: Replica, watches: WatchHub, chunks: NodeChunks,
-        directory: DataDirectory, maintenance: LogMaintenance, fault: Fault, logger: Logger
+        directory: DataDirectory, maintenance: LogMaintenance, configured: Configured, fault: Fault, logger: Logger
     ) {
         let head = snapshot.head
         if let lineage = head.lineage {
@@ -46,6 +46,8 @@ extension Member {
         chunks.installed()
         state.update { values in
             values.members = head.members
+            values.roster = snapshot.roster
+            values.completeness = snapshot.completeness
             values.lineage = head.lineage ?? values.lineage
             values.featureVersion = head.featureVersion
             values.publishedRevision = snapshot.publishedRevision
@@ -56,6 +58,7 @@ extension Member {
         // Lets the view of the rows before go, so that they are closed and removed.
         replica.readLane.submit { _, _ in }
         replica.loop.execute {
+            configured.take()
             maintenance.installed(head.state.index)
             replica.installed(head.state)
             watches.applied(head.state.revision)

@@ -31,6 +31,7 @@ final class Member: Sendable {
     let shelf: SnapshotShelf
     private let intake: SnapshotIntake
     private let fetchThreads = ChunkThreads(count: 1)
+    private let departure: Departure
     private let figures: FigureSampler
     private let feedCheck: FeedCheck
     let logger: Logger
@@ -103,25 +104,26 @@ final class Member: Sendable {
         self.fault = fault
         let state = MemberState(
             MemberState.Values(
-                applied: stores.applier.state, members: stores.applier.members, lineage: stores.lineage,
+                applied: stores.applier.state, members: stores.applier.members, roster: stores.applier.roster,
+                firstEndpoints: Dictionary(uniqueKeysWithValues: identity.members.map { ($0.node, $0.endpoint) }),
+                completeness: stores.applier.completeness, lineage: stores.lineage,
                 featureVersion: stores.applier.featureVersion, publishedRevision: stores.publishedRevision,
                 startIndex: stores.start.lastIndex))
         self.state = state
         self.endpoint = "\(endpoint)"
 
-        let members = Self.endpoints(of: identity, own: endpoint)
         let seal = FeatureSeal(directory: stores.directory, configuration: configuration)
         let versions = PeerVersions()
         self.versions = versions
         let rules = AdmissionRules(
-            directory: stores.directory, members: members, featureVersion: seal.known,
+            directory: stores.directory, state: state, featureVersion: seal.known,
             activeFeatureVersion: { state.now.featureVersion })
         self.rules = rules
         let hello: @Sendable (Purpose, NodeID) -> Hello = { purpose, target in
             Hello(purpose: purpose, target: target, identity: rules.identity(endpoint: "\(endpoint)"))
         }
         let peers = Peers(
-            members: members, self: identity.node, loops: loops, settings: settings, logger: logger,
+            members: state.now.endpoints, self: identity.node, loops: loops, settings: settings, logger: logger,
             check: { rules.check($0, $1) }, hello: hello)
         self.peers = peers
 
@@ -146,12 +148,11 @@ final class Member: Sendable {
             loop: loops.request, readLane: readLane, replies: replies, figures: figures,
             revision: stores.applier.state.revision)
 
-        let targetCell = TargetCell()
-        let remotes = peers.nodes.sorted { $0.key < $1.key }.map { $0.value }
-        let router = Router([targetCell] + remotes, logger: logger) { hint in
-            // Hints name members, all of which are known; a stranger is reached as a client reaches it.
-            RemoteNode(hint, loops: loops, settings: settings) { hello($0, 0) }
+        let targetCell = TargetCell(name: "\(endpoint)")
+        let router = Router([targetCell], learns: false, logger: logger) { endpoint in
+            RemoteNode(endpoint, loops: loops, settings: settings) { hello($0, 0) }
         }
+        router.know(state.now.others(than: identity.node))
         self.router = router
         let commands = MemberCommands(
             identity: identity, state: state, rows: stores.rows, replica: replica, router: router)
@@ -187,6 +188,11 @@ final class Member: Sendable {
         let aside = MemberRequests(
             identity: identity, endpoint: "\(endpoint)", replica: replica, state: state, peers: peers, chunks: chunks,
             integrity: integrity, snapshots: shelf, seal: seal, versions: versions,
+            membership: MembershipRequests(
+                identity: identity, replica: replica, state: state,
+                visit: { node, endpoint in
+                    await Self.visit(endpoint, hello(.request, node), loops.request, settings)
+                }, logger: logger),
             metricsText: { [figures = self.figures] in
                 figures.sample()
                 return registry.text()
@@ -209,16 +215,20 @@ final class Member: Sendable {
         let raiser = FeatureRaiser(
             replica: replica, peers: peers, versions: versions, state: state, seal: seal, logger: logger)
         self.raiser = raiser
+        departure = Departure(directory: stores.directory, fault: fault)
+        let configured = Configured(
+            node: identity.node, state: state, peers: peers, service: service, router: router, departure: departure,
+            logger: logger)
         applied.set { [state, logger, directory = stores.directory] group in
             Self.applied(
                 group, state: state, replica: replica, watches: watches, chunks: chunks, directory: directory,
-                fault: fault, logger: logger)
+                configured: configured, fault: fault, logger: logger)
         }
         replica.isActive = { [state] in state.now.isActive($0) }
         installed.set { [state, logger, directory = stores.directory, maintenance] snapshot in
             Self.installed(
                 snapshot, state: state, replica: replica, watches: watches, chunks: chunks, directory: directory,
-                maintenance: maintenance, fault: fault, logger: logger)
+                maintenance: maintenance, configured: configured, fault: fault, logger: logger)
         }
         Self.wireSnapshots(replica, service, shelf, intake)
         service.onLogFloor = { [maintenance] in maintenance.heardFloor($0) }
@@ -251,13 +261,24 @@ final class Member: Sendable {
             let events = PeerEvents(
                 replica: replica, peers: peers, versions: versions, logger: logger,
                 check: { [rules] in rules.check($0, $1) }, onUp: { [weak raiser] in raiser?.check() },
-                onRefusal: { [fault, logger] node, code, sentence in
-                    logger.error("refused by a peer", metadata: ["node": "\(node)", "reason": "\(sentence)"])
-                    if code == .otherIncarnation || code == .featureVersion {
-                        fault.report(HoldfastError(.incompatible, sentence))
-                    }
+                onRefusal: { [departure, state, own = rules.directory.identity.node, logger] node, code, sentence in
+                    // A node that waits to be added is refused until it is.
+                    let waits = code == .notMember && !state.now.members.contains(own)
+                    logger.log(
+                        level: waits ? .debug : .error, "refused by a peer",
+                        metadata: ["node": "\(node)", "reason": "\(sentence)"])
+                    departure.refused(code, sentence)
                 })
             peers.start(events)
+            let now = state.now
+            if !now.members.contains(replica.raft.id) {
+                logger.notice(
+                    "this node is no member yet and waits to be added",
+                    metadata: [
+                        "command": "holdfast cluster add-learner \(replica.raft.id)=\(endpoint)",
+                        "members": "\(now.members.everyone.compactMap { now.endpoint(of: $0) }.joined(separator: ","))",
+                    ])
+            }
             let clock = replica.loop.scheduleRepeatedTask(initialDelay: interval, delay: interval) { [self] _ in
                 replica.tick(now: .now())
                 state.update { state in
@@ -352,7 +373,9 @@ final class Member: Sendable {
                 "connection refused", metadata: ["remote": "\(remote)", "reason": "\(sentence)"])
             return .refuse(code, sentence)
         }
-        if hello.identity.role == .member, hello.purpose == .consensus { peers.heard(from: hello.identity.nodeID) }
+        if hello.identity.role == .member, hello.purpose == .consensus {
+            peers.heard(from: hello.identity.nodeID, at: hello.identity.endpoint)
+        }
         let welcome = Welcome(identity: rules.identity(endpoint: endpoint))
         if hello.purpose == .bulk {
             return .accept(welcome) { [chunks, shelf] _ in BulkConnection(chunks: chunks, snapshots: shelf) }
@@ -363,11 +386,11 @@ final class Member: Sendable {
     /// A group is in the rows: tell everyone (on the apply thread).
     private static func applied(
         _ group: AppliedGroup, state: MemberState, replica: Replica, watches: WatchHub, chunks: NodeChunks,
-        directory: DataDirectory, fault: Fault, logger: Logger
+        directory: DataDirectory, configured: Configured, fault: Fault, logger: Logger
     ) {
         let output = group.output
         state.update { values in
-            if let members = output.members { values.members = members }
+            values.take(output)
             for case .published(let model) in output.models {
                 values.publishedRevision = max(values.publishedRevision, model.publishedRevision)
             }
@@ -396,6 +419,7 @@ final class Member: Sendable {
         let outcomes = output.outcomes
         let configurations = output.configurations
         replica.loop.execute {
+            if !configurations.isEmpty { configured.applied(configurations) }
             replica.applied(through: index, outcomes: outcomes, configurations: configurations)
             watches.applied(revision)
         }
@@ -422,12 +446,22 @@ final class Member: Sendable {
         }
     }
 
-    private static func endpoints(of identity: NodeIdentity, own: Endpoint) -> [NodeID: Endpoint] {
-        var endpoints: [NodeID: Endpoint] = [:]
-        for member in identity.members {
-            endpoints[member.node] = member.node == identity.node ? own : Endpoint(member.endpoint)
+    /// Looks who is at an address where a node is to join.
+    private static func visit(
+        _ endpoint: Endpoint, _ hello: Hello, _ loop: any EventLoop, _ settings: TransportSettings
+    ) async -> MembershipRequests.VisitOutcome {
+        do throws(TransportError) {
+            let channel = try await RequestChannel.dial(
+                endpoint, hello: hello, on: loop, settings: settings, deadline: .seconds(2))
+            let peer = channel.connection.peer
+            channel.close()
+            return Incarnation(peer.incarnation).map { .found($0) } ?? .silent
+        } catch {
+            guard case .refused(let code, let sentence) = error, code != .unavailable, code != .overloaded else {
+                return .silent
+            }
+            return .refused("the node at \(endpoint) cannot join: \(sentence)")
         }
-        return endpoints
     }
 
     private static func raft(_ identity: NodeIdentity, _ configuration: NodeConfiguration) -> RaftConfiguration {
@@ -441,7 +475,10 @@ final class Member: Sendable {
 
 /// The local target, which is made after the router that holds it.
 private final class TargetCell: RequestTarget {
+    let name: String
     private let target = Mutex<LocalTarget?>(nil)
+
+    init(name: String) { self.name = name }
 
     func set(_ target: LocalTarget) { self.target.withLock { $0 = target } }
 
@@ -449,8 +486,6 @@ private final class TargetCell: RequestTarget {
         guard let target = target.withLock({ $0 }) else { preconditionFailure("asked before the node was wired") }
         return target
     }
-
-    var name: String { local.name }
 
     func call(_ kind: FrameKind, _ body: ByteBuffer, deadline: NIODeadline) async throws(CallFailure) -> ByteBuffer {
         try await local.call(kind, body, deadline: deadline)

@@ -17,6 +17,7 @@ final class MemberRequests: AsideRequests {
     private let seal: FeatureSeal
     private let versions: PeerVersions
     private let snapshots: SnapshotShelf
+    private let membership: MembershipRequests
     private let metricsText: @Sendable () -> String
 
     /// How long a node waits for another's word about itself.
@@ -25,7 +26,7 @@ final class MemberRequests: AsideRequests {
     init(
         identity: NodeIdentity, endpoint: String, replica: Replica, state: MemberState, peers: Peers,
         chunks: NodeChunks, integrity: IntegrityService, snapshots: SnapshotShelf, seal: FeatureSeal,
-        versions: PeerVersions,
+        versions: PeerVersions, membership: MembershipRequests,
         metricsText: @escaping @Sendable () -> String
     ) {
         self.identity = identity
@@ -38,6 +39,7 @@ final class MemberRequests: AsideRequests {
         self.seal = seal
         self.versions = versions
         self.snapshots = snapshots
+        self.membership = membership
         self.metricsText = metricsText
     }
 
@@ -63,6 +65,8 @@ final class MemberRequests: AsideRequests {
         case .sealFeatures: try await sealFeatures(body)
         case .integrity: try await integrity.answer(body, deadline: deadline)
         case .snapshotManifest: try await snapshotManifest(body)
+        case .changeMembership: try await membership.change(body, deadline: deadline)
+        case .membership: try await membership.report(body, deadline: deadline)
         default: throw HoldfastError(.incompatible, "request kind \(kind) is unknown to this node")
         }
     }
@@ -130,12 +134,14 @@ final class MemberRequests: AsideRequests {
 
     private func clusterStatus() async -> ByteBuffer {
         let own = report
+        let now = state.now
         let deadline = NIODeadline.now() + Self.statusPatience
         let reports = await withTaskGroup(of: NodeReport.self) { group in
-            for member in identity.members where member.node != identity.node {
-                group.addTask { await self.report(of: member, deadline: deadline) }
+            for node in now.members.everyone where node != identity.node {
+                group.addTask { await self.report(of: node, at: now.endpoint(of: node) ?? "", deadline: deadline) }
             }
-            var reports = [own]
+            // A node that waits to be added is no member: it shows what it knows of them.
+            var reports = now.members.contains(identity.node) ? [own] : []
             for await report in group { reports.append(report) }
             return reports
         }
@@ -151,7 +157,6 @@ final class MemberRequests: AsideRequests {
             }
             return node
         }.sorted { $0.id < $1.id }
-        let now = state.now
         var status = ClusterStatus(
             cluster: identity.cluster, lineage: lineage, term: now.leadership.term,
             leader: now.leadership.leader == noNode ? nil : now.leadership.leader,
@@ -162,11 +167,10 @@ final class MemberRequests: AsideRequests {
 
     private var lineage: String { state.now.lineage?.hex ?? "" }
 
-    private func report(of member: NodeIdentity.Member, deadline: NIODeadline) async -> NodeReport {
+    private func report(of member: NodeID, at endpoint: String, deadline: NIODeadline) async -> NodeReport {
         let silent = NodeReport(
-            node: ClusterStatus.Node(id: member.node, endpoint: member.endpoint, role: .unreachable),
-            publishedRevision: 0)
-        guard let node = peers.nodes[member.node] else { return silent }
+            node: ClusterStatus.Node(id: member, endpoint: endpoint, role: .unreachable), publishedRevision: 0)
+        guard let node = peers.nodes[member] else { return silent }
         do {
             let answer = try await node.call(.nodeStatus, ByteBuffer(), deadline: deadline)
             return try Store.decode(answer) { reader throws(DecodeError) in try NodeReport.decode(from: &reader) }

@@ -9,6 +9,12 @@ final class MemberState: Sendable {
     struct Values: Sendable {
         var applied: AppliedState
         var members: Members
+        /// Every node ID that was ever used, with addresses.
+        var roster: Roster
+        /// The addresses of the first configuration's members, as this node was formatted with them.
+        var firstEndpoints: [NodeID: String]
+        /// How far each member is complete, by its own replicated word.
+        var completeness: [Completeness]
         var lineage: Lineage?
         var leadership = Leadership(role: .follower, leader: noNode, term: 0)
         var commit: LogIndex = 0
@@ -29,6 +35,23 @@ final class MemberState: Sendable {
 
         /// Whether every member is known to have a feature, so that it may be used. Once true it stays so.
         func isActive(_ feature: Feature) -> Bool { featureVersion >= feature.since }
+
+        /// Where a member is, `HOST:PORT`: as the newest change says, or as this node was formatted.
+        func endpoint(of node: NodeID) -> String? {
+            if let record = roster[node], !record.endpoint.isEmpty { return record.endpoint }
+            return firstEndpoints[node]
+        }
+
+        /// Takes over what a group of entries changed about the members.
+        mutating func take(_ output: ApplyOutput) {
+            if let members = output.members { self.members = members }
+            if let roster = output.roster { self.roster = roster }
+            for report in output.completeness {
+                completeness.removeAll { $0.node == report.node }
+                completeness.append(report)
+            }
+            if output.members != nil { completeness.removeAll { !members.contains($0.node) } }
+        }
     }
 
     private let values: Mutex<Values>

@@ -53,6 +53,21 @@ struct MemberStores: Sendable {
         }
     }
 
+    /// Formats `directory` for a node that joins a cluster.
+    static func join(_ directory: String, _ request: JoinRequest) throws(HoldfastError) {
+        do {
+            _ = try DataDirectory.join(at: directory, request) { layout, identity throws(DirectoryError) in
+                do throws(LogError) {
+                    try LogStore.format(directory: layout.log, identity: identity.incarnation.low)
+                } catch {
+                    throw DirectoryError(.inputOutput, "the log of \(layout.root) could not be made: \(error)")
+                }
+            }
+        } catch {
+            throw HoldfastError(opening: error, at: directory)
+        }
+    }
+
     private static func open(
         _ path: String, _ configuration: NodeConfiguration, _ logger: Logger
     ) throws -> MemberStores {
@@ -180,7 +195,7 @@ extension DirectoryError.Cause {
         switch self {
         case .notFormatted: .notFound
         case .alreadyFormatted, .notEmpty, .halfFormatted: .alreadyExists
-        case .foreign, .version, .lineageDiffers: .incompatible
+        case .foreign, .version, .lineageDiffers, .removed: .incompatible
         case .locked: .unavailable
         case .corrupted: .corrupted
         case .invalidArgument: .invalidArgument

@@ -7,15 +7,23 @@ internal import Transport
 
 /// The other members of the cluster: a consensus link to each, on the control loop, and their request and bulk connections.
 ///
-/// Each node sends on the connections that it dialled and receives on those that it accepted.
+/// Each node sends on the connections that it dialled and receives on those that it accepted. Members come and go with the
+/// configuration as applied here (`configure`); a node that knows a newer one and dials first is a *visitor*: it gets a link, so that
+/// what it sends can be answered, until the configuration here says what it is.
 ///
-/// `@unchecked Sendable`: `nodes` and `endpoints` are immutable; everything else is touched only on the control loop.
+/// `@unchecked Sendable`: `remotes` is a Mutex; everything else is touched only on the control loop, after `init`.
 final class Peers: ConsensusPeers, @unchecked Sendable {
-    /// Bytes of frames that may wait for one follower's socket before messages to it are dropped: Raft sends them again.
-    private let links: [NodeID: Link]
-    private let endpoints: [NodeID: Endpoint]
-    /// Request and bulk connections by node.
-    let nodes: [NodeID: RemoteNode]
+    private struct Peer {
+        var endpoint: Endpoint
+        var link: Link
+        var isVisitor: Bool
+    }
+
+    private var peers: [NodeID: Peer] = [:]
+    private let remotes = Mutex<[NodeID: RemoteNode]>([:])
+    private let makeLink: (NodeID, Endpoint) -> Link
+    private let makeRemote: (NodeID, Endpoint) -> RemoteNode
+    private let id: NodeID
     private let logger: Logger
     private var isDirty: Set<NodeID> = []
     private var handler: (any LinkHandler)?
@@ -25,69 +33,108 @@ final class Peers: ConsensusPeers, @unchecked Sendable {
         logger: Logger, check: @escaping @Sendable (NodeID, PeerIdentity) -> HoldfastError?,
         hello: @escaping @Sendable (Purpose, NodeID) -> Hello
     ) {
-        var links: [NodeID: Link] = [:]
-        var nodes: [NodeID: RemoteNode] = [:]
-        for (node, endpoint) in members where node != id {
-            links[node] = Link(
+        self.id = id
+        self.logger = logger
+        makeLink = { node, endpoint in
+            Link(
                 to: endpoint, purpose: .consensus, on: loops.request, settings: settings,
                 backoff: Backoff(seed: UInt64.random(in: 0...(.max))), hello: { hello(.consensus, node) })
-            nodes[node] = RemoteNode(
+        }
+        makeRemote = { node, endpoint in
+            RemoteNode(
                 endpoint, loops: loops, settings: settings, check: { check(node, $0) }, hello: { hello($0, node) })
         }
-        self.links = links
-        self.nodes = nodes
-        self.logger = logger
-        endpoints = members
+        for (node, endpoint) in members where node != id { add(node, endpoint, isVisitor: false) }
     }
+
+    /// Request and bulk connections by node; from any thread.
+    var nodes: [NodeID: RemoteNode] { remotes.withLock { $0 } }
 
     /// Begins to dial (on the control loop).
     func start(_ handler: any LinkHandler) {
         self.handler = handler
-        for link in links.values { link.start(handler) }
+        for peer in peers.values { peer.link.start(handler) }
     }
 
     /// Closes every connection (on the control loop).
     func stop() {
-        for link in links.values { link.close() }
-        for node in nodes.values { node.close() }
+        for node in Array(peers.keys) { drop(node) }
         handler = nil
     }
 
+    // MARK: Who they are
+
+    /// The configuration that is applied now: links are made and dropped accordingly. A visitor stays unless it was removed.
+    func configure(_ members: [NodeID: Endpoint], removed: Set<NodeID>) {
+        for (node, peer) in peers {
+            if let endpoint = members[node] {
+                if endpoint == peer.endpoint { peers[node]?.isVisitor = false } else { drop(node) }
+            } else if !peer.isVisitor || removed.contains(node) {
+                drop(node)
+            }
+        }
+        for (node, endpoint) in members where node != id && peers[node] == nil {
+            add(node, endpoint, isVisitor: false)
+        }
+    }
+
+    /// The node dialled us, so it is there: dial it at once instead of waiting for the back-off. A node that this one does not
+    /// know yet says itself where it is.
+    func heard(from node: NodeID, at endpoint: String) {
+        if let known = peers[node] { return known.link.dialNow() }
+        guard node != id, let endpoint = Endpoint(endpoint), endpoint.port > 0 else { return }
+        logger.info("a member of a newer configuration", metadata: ["node": "\(node)", "endpoint": "\(endpoint)"])
+        add(node, endpoint, isVisitor: true)
+    }
+
+    private func add(_ node: NodeID, _ endpoint: Endpoint, isVisitor: Bool) {
+        let link = makeLink(node, endpoint)
+        peers[node] = Peer(endpoint: endpoint, link: link, isVisitor: isVisitor)
+        let remote = makeRemote(node, endpoint)
+        remotes.withLock { $0[node] = remote }
+        if let handler { link.start(handler) }
+    }
+
+    private func drop(_ node: NodeID) {
+        isDirty.remove(node)
+        peers.removeValue(forKey: node)?.link.close()
+        remotes.withLock { $0.removeValue(forKey: node) }?.close()
+    }
+
+    // MARK: Messages
+
     func send(_ message: Message) -> Bool {
-        guard let link = links[message.to], link.isUp else { return false }
+        guard let link = peers[message.to]?.link, link.isUp else { return false }
         isDirty.insert(message.to)
         return link.send(FrameKind.consensus.rawValue, id: 0) { ConsensusCodec.encode(message, into: &$0) }
     }
 
     /// Tells every member how far logs may be compacted.
     func sendLogFloor(_ index: LogIndex) {
-        for link in links.values where link.isUp {
-            link.send(FrameKind.logFloor.rawValue, id: 0) { $0.writeInteger(index, endianness: .little) }
-            link.flush()
+        for peer in peers.values where peer.link.isUp {
+            peer.link.send(FrameKind.logFloor.rawValue, id: 0) { $0.writeInteger(index, endianness: .little) }
+            peer.link.flush()
         }
     }
 
     /// Tells a leader that the state snapshot it offered will not be installed.
     func sendSnapshotRefusal(_ refusal: SnapshotRefusal, to node: NodeID) {
-        guard let link = links[node], link.isUp else { return }
+        guard let link = peers[node]?.link, link.isUp else { return }
         link.send(FrameKind.snapshotRefused.rawValue, id: 0) { refusal.encode(into: &$0) }
         link.flush()
     }
 
     func flush() {
-        for node in isDirty { links[node]?.flush() }
+        for node in isDirty { peers[node]?.link.flush() }
         isDirty.removeAll(keepingCapacity: true)
     }
 
-    func isConnected(_ node: NodeID) -> Bool { links[node]?.isUp ?? false }
+    func isConnected(_ node: NodeID) -> Bool { peers[node]?.link.isUp ?? false }
 
-    func endpoint(of node: NodeID) -> String? { endpoints[node].map { "\($0)" } }
+    func endpoint(of node: NodeID) -> String? { peers[node].map { "\($0.endpoint)" } }
 
     /// The member that a link leads to.
-    func node(of link: Link) -> NodeID? { links.first { $0.value === link }?.key }
-
-    /// The node dialled us, so it is there: dial it at once instead of waiting for the back-off.
-    func heard(from node: NodeID) { links[node]?.dialNow() }
+    func node(of link: Link) -> NodeID? { peers.first { $0.value.link === link }?.key }
 }
 
 /// What the consensus links tell the replica.

@@ -72,6 +72,8 @@ final class Replica: @unchecked Sendable {
     /// A state snapshot on its way into the stores, and those on their way to followers.
     var install: SnapshotInstall?
     var snapshots = SnapshotOffers()
+    /// When each member was last known to answer this leader, to a tick.
+    private(set) var answeredAt: [NodeID: NIODeadline] = [:]
 
     private(set) var applyLane: ApplyLane
     private(set) var readLane: ReadLane
@@ -140,6 +142,7 @@ final class Replica: @unchecked Sendable {
 
     /// One tick of the clock: a heartbeat interval.
     func tick(now: NIODeadline) {
+        for follower in raft.followers where follower.recentActive { answeredAt[follower.id] = now }
         step(.tick)
         expireReads(now: now)
         settleTransfer(now: now)

@@ -160,6 +160,40 @@ public final class HoldfastNode: Service, Sendable {
                 nowMilliseconds: WallClock.milliseconds))
     }
 
+    /// Formats a directory for a node that joins a cluster that runs. The node is started and then added with `Store.addLearner`.
+    ///
+    /// - Parameters:
+    ///   - id: an ID that was never used in the cluster; nil takes the lowest above all that were.
+    ///   - endpoints: nodes of the cluster, `HOST:PORT`; one that answers is enough.
+    ///   - listen: where the node will listen, `HOST:PORT`; nil if the configuration says so at each start.
+    /// - Returns: the node's ID.
+    /// - Throws: `alreadyExists` for a directory that is not empty or an ID that was used, with nothing touched; `unavailable` where no
+    ///   node answers.
+    @discardableResult
+    public static func format(
+        directory: String, id: UInt64? = nil, joining endpoints: [String], listen: String? = nil, logger: Logger
+    ) async throws(HoldfastError) -> UInt64 {
+        let client = try HoldfastNode(NodeConfiguration(.client(endpoints: endpoints)), logger: logger)
+        try await client.start()
+        let report: MembershipReport
+        do throws(HoldfastError) {
+            report = try await client.store.membership(.stale)
+            await client.stop()
+        } catch {
+            await client.stop()
+            throw error
+        }
+        let node = id ?? report.nextID
+        try report.checkUnused(node)
+        var request = JoinRequest(
+            node: node, cluster: report.cluster, bootstrap: report.bootstrap, lineage: report.lineage,
+            members: report.first.map { .init(node: $0.node, endpoint: $0.endpoint) }, address: listen,
+            nowMilliseconds: WallClock.milliseconds)
+        request.formatVersion = max(request.formatVersion, Int(report.featureVersion))
+        try MemberStores.join(directory, request)
+        return node
+    }
+
     // MARK: Kinds
 
     private func startClient(_ endpoints: [String]) throws(HoldfastError) {
@@ -178,7 +212,7 @@ public final class HoldfastNode: Service, Sendable {
                 Hello(purpose: $0, identity: PeerIdentity(role: .client, featureVersion: FeatureVersion.known))
             }
         }
-        let router = Router(targets.map(make), logger: logger, makeTarget: make)
+        let router = Router(targets.map(make), learns: true, logger: logger, makeTarget: make)
         let source = RoutedChunks(
             router: router, timeout: .milliseconds(Int64(configuration.timeoutMilliseconds)), local: nil)
         began(
@@ -254,11 +288,12 @@ public final class HoldfastNode: Service, Sendable {
     /// A member of several has no quorum without its peers: a local node would wait for them in vain.
     private static func checkAlone(_ stores: MemberStores, _ directory: String) throws(HoldfastError) {
         let identity = stores.directory.identity
-        guard identity.members.count > 1 else { return }
+        let members = stores.applier.members.everyone
+        guard members != [identity.node] else { return }
         stores.log.close()
         throw HoldfastError(
             .incompatible,
-            "\(directory) belongs to node \(identity.node) of cluster '\(identity.cluster)', which has \(identity.members.count) "
+            "\(directory) belongs to node \(identity.node) of cluster '\(identity.cluster)', which has \(members.count) "
                 + "members and works only with a quorum of them; run: holdfast serve --data \(directory)")
     }
 
@@ -267,7 +302,13 @@ public final class HoldfastNode: Service, Sendable {
     ) async throws(HoldfastError) -> Listener {
         let identity = stores.directory.identity
         let own = identity.members.first { $0.node == identity.node }?.endpoint
-        let text = configuration.listen ?? own ?? ""
+        let record = stores.applier.roster[identity.node]?.endpoint ?? ""
+        guard let text = configuration.listen ?? stores.directory.address ?? own ?? (record.isEmpty ? nil : record)
+        else {
+            throw HoldfastError(
+                .invalidArgument,
+                "node \(identity.node) was formatted without an address; give one with --listen HOST:PORT")
+        }
         guard let endpoint = Endpoint(text) else {
             throw HoldfastError(.invalidArgument, "'\(text)' is not an address to listen on; write HOST:PORT")
         }

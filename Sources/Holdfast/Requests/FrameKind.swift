@@ -22,6 +22,10 @@ package enum FrameKind: UInt8, Sendable, CaseIterable {
     case command = 32
     case publish = 33
     case transferLeadership = 34
+    case changeMembership = 35
+
+    // The members, as any node has applied them.
+    case membership = 36
 
     // State snapshots: the manifest of a checkpoint, and bytes of its files on bulk connections.
     case snapshotManifest = 24

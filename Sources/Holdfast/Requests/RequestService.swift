@@ -21,6 +21,8 @@ final class RequestService: @unchecked Sendable {
     var onSnapshot: (Message) -> Void = { _ in }
     /// A follower will not install the state snapshot that this leader offered it.
     var onSnapshotRefused: (NodeID, SnapshotRefusal) -> Void = { _, _ in }
+    /// Accepted connections over which members send consensus messages.
+    private var members: [ObjectIdentifier: ServerConnection] = [:]
 
     init(replica: Replica, watches: WatchHub, aside: any AsideRequests, figures: NodeFigures, logger: Logger) {
         self.replica = replica
@@ -41,6 +43,17 @@ final class RequestService: @unchecked Sendable {
         }
         // It tells of a state only; consensus hears of it when the state is here.
         if message.kind == .installSnapshot { onSnapshot(message) } else { replica.receive(message) }
+    }
+
+    /// A member's consensus connection began, or ended.
+    func accepted(_ connection: ServerConnection) { members[ObjectIdentifier(connection)] = connection }
+    func ended(_ connection: ServerConnection) { members[ObjectIdentifier(connection)] = nil }
+
+    /// Ends the consensus connections of nodes that were removed: when they dial again they are told.
+    func dropMembers(where isRemoved: (NodeID) -> Bool) {
+        for connection in members.values {
+            if let node = connection.node, isRemoved(node) { connection.close("node \(node) was removed") }
+        }
     }
 
     /// Takes one request; it is answered through `reply`, now or later.
@@ -73,7 +86,8 @@ final class RequestService: @unchecked Sendable {
                 throw HoldfastError(.permissionDenied, "only members of the cluster raise its feature version")
             }
             aside.handle(kind, body, deadline: deadline, reply: reply)
-        case .publish, .clusterStatus, .nodeStatus, .metrics, .chunkMessage, .snapshotManifest:
+        case .changeMembership, .membership, .publish, .clusterStatus, .nodeStatus, .metrics, .chunkMessage,
+            .snapshotManifest:
             aside.handle(kind, body, deadline: deadline, reply: reply)
         case .integrity:
             try IntegrityRequest.check(body, isMember: peer.role == .member)

@@ -37,7 +37,16 @@ final class ServerConnection: ConnectionHandler, @unchecked Sendable {
     /// Whether the other end takes bytes now.
     var isWritable: Bool { connection?.isWritable ?? false }
 
-    func connected(_ connection: Connection) { self.connection = connection }
+    /// The member at the other end; nil for a client.
+    var node: NodeID? { connection.flatMap { $0.peer.role == .member ? $0.peer.nodeID : nil } }
+
+    /// Ends the connection.
+    func close(_ reason: String) { connection?.close(.local(reason)) }
+
+    func connected(_ connection: Connection) {
+        self.connection = connection
+        if connection.purpose == .consensus { service.accepted(self) }
+    }
 
     func received(_ connection: Connection, _ header: FrameHeader, _ payload: ByteBuffer) {
         if connection.purpose == .consensus { return receivedConsensus(connection, header, payload) }
@@ -51,6 +60,7 @@ final class ServerConnection: ConnectionHandler, @unchecked Sendable {
     func writabilityChanged(_ connection: Connection) { service.watches.writabilityChanged(self) }
 
     func closed(_ connection: Connection, _ reason: CloseReason) {
+        service.ended(self)
         self.connection = nil
         service.watches.closed(self)
     }

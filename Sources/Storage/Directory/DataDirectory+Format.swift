@@ -39,7 +39,40 @@ extension DataDirectory {
         try request.validate()
         let layout = DataLayout(path)
         try requireUnformatted(layout)
-        let identity = try request.makeIdentity()
+        return try make(
+            layout, try request.makeIdentity(), NodeIdentity.formatVersions.lowerBound, request.reserveBytes,
+            prepare: prepare)
+    }
+
+    /// The directory of a node that joins a cluster that exists; else as `format`.
+    package static func join(
+        at path: String, _ request: JoinRequest,
+        prepare: (DataLayout, NodeIdentity) throws(DirectoryError) -> Void = { _, _ in }
+    ) throws(DirectoryError) -> NodeIdentity {
+        try request.validate()
+        let layout = DataLayout(path)
+        try requireUnformatted(layout)
+        return try make(layout, try request.makeIdentity(), request.formatVersion, request.reserveBytes) {
+            layout, identity throws(DirectoryError) in
+            try prepare(layout, identity)
+            do throws(FileError) {
+                if request.lineage != .zero {
+                    try FileTree.replace(layout.lineage, with: text(request.lineage).bytes)
+                }
+                if let address = request.address {
+                    try FileTree.replace(layout.address, with: text(address: address).bytes)
+                }
+            } catch {
+                throw DirectoryError(error, doing: "format \(layout.root)")
+            }
+        }
+    }
+
+    /// Makes everything, the identity last.
+    private static func make(
+        _ layout: DataLayout, _ identity: NodeIdentity, _ version: Int, _ reserveBytes: Int,
+        prepare: (DataLayout, NodeIdentity) throws(DirectoryError) -> Void
+    ) throws(DirectoryError) -> NodeIdentity {
         do {
             try FileTree.makeDirectories(layout.root)
             // Exclusive: of two that format one directory, one is refused.
@@ -52,7 +85,7 @@ extension DataDirectory {
             try ChunkStore.makeTree(at: layout.chunks)
             try OpenFile(layout.lock, O_RDWR | O_CREAT).sync()
             try FileTree.replace(layout.peers, with: PeerPins.text([:]).bytes)
-            try SpaceReserve(path: layout.reserve, bytes: request.reserveBytes).restore()
+            try SpaceReserve(path: layout.reserve, bytes: reserveBytes).restore()
         } catch {
             throw DirectoryError(error, doing: "format \(layout.root)")
         }
@@ -64,7 +97,7 @@ extension DataDirectory {
         try prepare(layout, identity)
         do {
             try FileTree.syncDirectory(layout.root)
-            try FileTree.replace(layout.identity, with: identity.text.bytes)
+            try FileTree.replace(layout.identity, with: identity.text(version: version).bytes)
             try FileTree.remove(layout.formatting)
             try FileTree.syncDirectory(layout.root)
         } catch {
@@ -130,19 +163,13 @@ extension FormatRequest {
     }
 
     fileprivate func makeIdentity() throws(DirectoryError) -> NodeIdentity {
-        var random = [UInt8](repeating: 0, count: Incarnation.byteCount)
-        let number = chf_random(&random, random.count)
-        guard number == 0, let incarnation = Incarnation(random), incarnation != .zero else {
-            throw DirectoryError(
-                FileError(action: "read random bytes from", path: "the kernel", number: number), doing: "format")
-        }
-        return NodeIdentity(
-            node: node, incarnation: incarnation, cluster: cluster,
+        NodeIdentity(
+            node: node, incarnation: try Identifier.random(), cluster: cluster,
             bootstrap: NodeIdentity.bootstrapID(cluster: cluster, token: token, members: members),
             members: members.sorted { $0.node < $1.node }, createdMilliseconds: nowMilliseconds)
     }
 
-    private static func isName(_ text: String) -> Bool {
+    static func isName(_ text: String) -> Bool {
         guard let first = text.utf8.first, text.utf8.count <= 64 else { return false }
         let others = text.utf8.allSatisfy { isLetterOrDigit($0) || "._-".utf8.contains($0) }
         return isLetterOrDigit(first) && others

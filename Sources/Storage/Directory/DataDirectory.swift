@@ -14,6 +14,8 @@ package import ReplicaCore
 package final class DataDirectory: Sendable {
     package let layout: DataLayout
     package let identity: NodeIdentity
+    /// Where a node that joined listens, `HOST:PORT`, if its formatting said so; the first members' addresses are in `identity`.
+    package let address: String?
     private let lock: OpenLock
     private let pins: PeerPins
     private let reserve: SpaceReserve
@@ -37,6 +39,7 @@ package final class DataDirectory: Sendable {
         let versions = NodeIdentity.formatVersions.lowerBound...formatVersionMax
         _ = try readIdentity(layout, versions)  // Before the lock, which would touch what is not ours. Keeps (3).
         let lock = try OpenLock(layout.lock)
+        try refuseRemoved(layout)
         // Again: whoever held the lock may have sealed it meanwhile.
         let (identity, version) = try readIdentity(layout, versions)
         return try DataDirectory(layout, identity, version, lock, reserveBytes)
@@ -52,6 +55,7 @@ package final class DataDirectory: Sendable {
         self.pins = try PeerPins(path: layout.peers)
         self.marks = try RepairMarks(layout)
         self.recordedLineage = Mutex(try DataDirectory.readLineage(layout))
+        self.address = try DataDirectory.readAddress(layout)
         do throws(FileError) {
             // Left by a crash between the last two steps of formatting: the identity is there, so it is complete.
             try FileTree.remove(layout.formatting)
@@ -170,7 +174,7 @@ package final class DataDirectory: Sendable {
 extension DataDirectory {
     private static let lineageKind = "lineage"
 
-    private static func text(_ lineage: Lineage) -> SealedText {
+    static func text(_ lineage: Lineage) -> SealedText {
         SealedText(kind: lineageKind, version: 1, fields: [("lineage", lineage.hex)])
     }
 

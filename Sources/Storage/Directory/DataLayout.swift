@@ -10,6 +10,8 @@ package struct DataLayout: Sendable, Equatable {
     package var identity: String { root + "/identity" }
     package var lineage: String { root + "/lineage" }
     package var peers: String { root + "/peers" }
+    package var address: String { root + "/address" }
+    package var removed: String { root + "/removed" }
     package var lock: String { root + "/lock" }
     package var reserve: String { root + "/reserve" }
     package var log: String { root + "/log" }

@@ -22,6 +22,8 @@ package struct DirectoryError: Error, Sendable, Equatable, CustomStringConvertib
         case invalidArgument
         /// A lineage was recorded before, and it is another one.
         case lineageDiffers
+        /// The node was removed from its cluster; its ID is never used again.
+        case removed
         /// The disk or a quota is full.
         case noSpace
         /// The operating system refused.
