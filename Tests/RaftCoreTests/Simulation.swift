@@ -258,6 +258,13 @@ final class Simulation {
         }
     }
 
+    /// Delivers what is in the mail now, to one node or all; nothing is written or applied.
+    func deliverMail(to node: NodeID? = nil) {
+        let due = mail.filter { node == nil || $0.to == node }
+        mail.removeAll { node == nil || $0.to == node }
+        for message in due where message.to <= NodeID(nodes.count) { step(message.to, .receive(message)) }
+    }
+
     /// One round of everything under way, with the node cut off.
     func settleExcept(_ cut: NodeID) {
         let due = mail.filter { $0.to != cut && $0.from != cut }

@@ -1,5 +1,5 @@
 internal import RaftCore
-internal import ReplicaCore
+package import ReplicaCore
 internal import Storage
 
 // Proposals, and the apply thread.
@@ -193,13 +193,15 @@ extension Members {
 }
 
 /// A quick hash in the place of SHA-256, which the state machine takes as a parameter.
-struct QuickHash: HashFunction {
+package struct QuickHash: HashFunction {
     private var words: (UInt64, UInt64) = (0x0123_4567_89AB_CDEF, 0xFEDC_BA98_7654_3210)
 
-    mutating func update(_ bytes: UnsafeRawBufferPointer) {
+    package init() {}
+
+    package mutating func update(_ bytes: UnsafeRawBufferPointer) {
         words.0 = mix(words.0, bytes: bytes)
         words.1 = mix(words.1, words.0)
     }
 
-    mutating func finish() -> Digest { Digest(words.0, words.1, ~words.0, ~words.1) }
+    package mutating func finish() -> Digest { Digest(words.0, words.1, ~words.0, ~words.1) }
 }

@@ -136,14 +136,20 @@ extension World {
     }
 
     /// Whether the cluster survives without a node: a quorum of both halves is left, and holds every published chunk.
-    private func canLose(_ node: SimulatedNode) -> Bool {
+    ///
+    /// A node decides in the configuration that it knows, which may be older, and after a crash older still: nobody may need the lost one there either.
+    func canLose(_ node: SimulatedNode) -> Bool {
+        guard lastChange + 5_000_000 < now else { return false }
         let members = newestMembers
         let left = nodes.filter { !$0.isGone && $0.id != node.id && !$0.mayBeDamaged }.map(\.id)
-        guard members.isQuorum(left), members.voters.count > 1, lastChange + 5_000_000 < now else { return false }
-        // A node that is not caught up knows an older configuration and may decide in it.
-        for other in nodes {
-            guard let process = other.process else { continue }
-            guard Members(process.raft.confState).isQuorum(left) else { return false }
+        guard members.isQuorum(left) else { return false }
+        for other in nodes where left.contains(other.id) && members.contains(other.id) {
+            if let process = other.process, !Members(process.raft.confState).isQuorum(left) { return false }
+            do throws(RowError) {
+                if try !Applier(loading: other.durableRows).members.isQuorum(left) { return false }
+            } catch {
+                fail("node \(other.id) cannot read its rows: \(error.message)")
+            }
         }
         return checks.published.survives(without: node.id, members) { self.node($0).chunks.holds($1) }
     }

@@ -22,21 +22,28 @@ extension World {
         guard members.learners.isEmpty else { return false }
         if !gone.isEmpty, isCalm || dice.chance(perMille: 700) {
             return members.voters.count > 3 && dice.chance(perMille: 400)
-                ? propose([.init(.remove, gone[0])], leader) : addLearner(leader)
+                ? remove(gone[0], leader) : addLearner(leader)
         }
         return !isCalm && change(members, leader)
     }
 
     private func change(_ members: Members, _ leader: Process) -> Bool {
-        let canGrow = members.voters.count < 6 && nodes.count < 16
-        switch dice.below(4) {
-        case 0 where members.voters.count > 1: return propose([.init(.remove, dice.pick(members.voters))], leader)
-        case 1 where members.voters.count > 2: return propose([.init(.addLearner, dice.pick(members.voters))], leader)
-        case 2 where !members.voters.isEmpty && nodes.count > members.everyone.count:
+        switch dice.below(3) {
+        case 0 where members.voters.count > 1: return remove(dice.pick(members.voters), leader)
+        case 1 where nodes.count > members.everyone.count:
             // An ID that was used before: refused when it is applied.
             return propose([.init(.addLearner, dice.pick(nodes.map(\.id)))], leader)
-        default: return canGrow && addLearner(leader)
+        default: return members.voters.count < 6 && nodes.count < 16 && addLearner(leader)
         }
+    }
+
+    /// Removes a voter; a leader hands over first, as the product's plan demands.
+    private func remove(_ voter: NodeID, _ leader: Process) -> Bool {
+        guard voter == leader.id else { return propose([.init(.remove, voter)], leader) }
+        guard let successor = leader.successor else { return false }
+        leader.step(.transferLeadership(to: successor))
+        leader.turn()
+        return true
     }
 
     private func addLearner(_ leader: Process) -> Bool {
@@ -49,22 +56,20 @@ extension World {
 
     /// Makes a voter of a learner, in the place of a voter that is gone if there is one.
     private func promote(_ learner: NodeID, _ gone: NodeID?, _ leader: Process) -> Bool {
-        if let gone {
-            return propose([.init(.addVoter, learner), .init(.remove, gone)], leader)
-        } else {
-            return propose(
-                [.init(.addVoter, learner)], leader, transition: dice.chance(perMille: 500) ? .auto : .jointImplicit)
-        }
+        propose([.init(.addVoter, learner)] + (gone.map { [.init(.remove, $0)] } ?? []), leader)
     }
 
     private func propose(
-        _ steps: [ConfigurationChange.Step], _ leader: Process, transition: ConfigurationChange.Transition = .auto
+        _ steps: [ConfigurationChange.Step], _ leader: Process
     ) -> Bool {
         guard survives(steps, leader.applier.members) else { return false }
         lastChange = now
         let addresses = steps.filter { $0.kind != .remove }.map {
             MemberAddress(node: $0.node, endpoint: "node-\($0.node)", incarnation: node($0.node).incarnation)
         }
+        // Voters change through a joint configuration only.
+        let isOfVoters = steps.contains { $0.kind == .addVoter || leader.applier.members.voters.contains($0.node) }
+        let transition: ConfigurationChange.Transition = isOfVoters ? .jointImplicit : .auto
         note { "the operator asks node \(leader.id) for \(steps)" }
         leader.step(
             .proposeConfiguration(
@@ -99,7 +104,7 @@ extension World {
         let members = newestMembers
         for node in nodes where !node.isGone && node.isRunning && !members.contains(node.id) {
             let isNew = leaderOfAll?.applier.roster[node.id] == nil
-            if isCalm ? !isNew || members.learners.isEmpty : !isNew && dice.chance(perMille: 400) { lose(node) }
+            if isNew ? isCalm && members.learners.isEmpty : dice.chance(perMille: 400) && canLose(node) { lose(node) }
         }
     }
 }

@@ -1,5 +1,5 @@
-import Simulation
-import Testing
+internal import Simulation
+internal import Testing
 
 /// A failing seed is worth nothing unless it fails again.
 struct DeterminismTests {
