@@ -63,7 +63,7 @@ let package = Package(
         .executableTarget(
             name: "SimulationProgram", dependencies: ["Simulation"], path: "Tests/SimulationProgram"),
 
-        .testTarget(name: "LinearizabilityTests", dependencies: ["Linearizability"]),
+        .testTarget(name: "LinearizabilityTests", dependencies: ["Linearizability", "Processes"]),
         .testTarget(name: "RaftCoreTests", dependencies: ["RaftCore"]),
         .testTarget(name: "ReplicaCoreTests", dependencies: ["ReplicaCore"]),
         .testTarget(name: "SimulationTests", dependencies: ["Simulation"]),
@@ -77,6 +77,13 @@ let package = Package(
 
         // Real processes of the built program; the tests depend on the program so that it is built with them.
         .target(name: "Processes", path: "Tests/Processes"),
+        // Clients and faults on real processes; Tests/campaign runs it.
+        .executableTarget(
+            name: "Campaign",
+            dependencies: [
+                "Holdfast", "Linearizability", "Processes", logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], path: "Tests/Campaign"),
         .testTarget(name: "EndToEndTests", dependencies: ["HoldfastCLI", "Processes"]),
         .testTarget(
             name: "FaultTests", dependencies: ["Holdfast", "HoldfastCLI", "Processes", logging], exclude: ["Interposer"]

@@ -1,4 +1,5 @@
 internal import Linearizability
+internal import Processes
 internal import Testing
 
 /// The checker against a judge that tries every order, and on the cases that decide what it means.
