@@ -39,6 +39,14 @@ struct ServeCommand: AsyncParsableCommand {
     var uploadIdleMilliseconds: String?
     @Option(help: ArgumentHelp("How often unneeded chunks are looked for.", valueName: "n"))
     var sweepMilliseconds: String?
+    @Option(help: ArgumentHelp("Log kept for members that are behind, in bytes.", valueName: "n"))
+    var logBytesMax: String?
+    @Option(help: ArgumentHelp("Log kept for members that are behind, in entries.", valueName: "n"))
+    var logEntriesMax: String?
+    @Option(help: ArgumentHelp("How long the log waits for a silent member.", valueName: "n"))
+    var absenceMilliseconds: String?
+    @Option(help: ArgumentHelp("State snapshots sent a second, in bytes.", valueName: "n"))
+    var snapshotBytesPerSecond: String?
     @Option(
         help: ArgumentHelp(
             "Hold the cluster's feature version back, so that an upgrade can still be undone.", valueName: "n"))
@@ -88,6 +96,10 @@ struct ServeCommand: AsyncParsableCommand {
         flags[.rowCacheBytes] = rowCacheBytes
         flags[.uploadIdleMilliseconds] = uploadIdleMilliseconds
         flags[.sweepMilliseconds] = sweepMilliseconds
+        flags[.logBytesMax] = logBytesMax
+        flags[.logEntriesMax] = logEntriesMax
+        flags[.absenceMilliseconds] = absenceMilliseconds
+        flags[.snapshotBytesPerSecond] = snapshotBytesPerSecond
         flags[.featureVersionMax] = featureVersionMax
         flags[.logLevel] = global.logLevel?.rawValue
         let path = config ?? environment["HOLDFAST_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }

@@ -9,7 +9,9 @@ struct ServeSettings {
     /// `rowCacheBytes` as `HOLDFAST_ROW_CACHE_BYTES`, the command line as `--row-cache-bytes`.
     enum Name: String, CaseIterable {
         case data, listen, allowPlaintext, heartbeatMilliseconds, electionMilliseconds, timeoutMilliseconds
-        case rowCacheBytes, uploadIdleMilliseconds, sweepMilliseconds, featureVersionMax, logLevel
+        case rowCacheBytes, uploadIdleMilliseconds, sweepMilliseconds
+        case logBytesMax, logEntriesMax, absenceMilliseconds, snapshotBytesPerSecond
+        case featureVersionMax, logLevel
 
         /// The name of the environment's variable.
         var variable: String { "HOLDFAST_" + words("_").uppercased() }
@@ -62,6 +64,10 @@ struct ServeSettings {
         try set(.rowCacheBytes, &configuration.rowCacheBytes)
         try set(.uploadIdleMilliseconds, &configuration.uploadIdleMilliseconds)
         try set(.sweepMilliseconds, &configuration.sweepMilliseconds)
+        try set(.logBytesMax, &configuration.logBytesMax)
+        try set(.logEntriesMax, &configuration.logEntriesMax)
+        try set(.absenceMilliseconds, &configuration.absenceMilliseconds)
+        try set(.snapshotBytesPerSecond, &configuration.snapshotBytesPerSecond)
         configuration.featureVersionMax = try number(.featureVersionMax)
         return configuration
     }

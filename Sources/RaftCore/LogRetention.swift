@@ -28,9 +28,11 @@ package struct LogRetention: Sendable {
     ///   - lastIndex: the end of the log.
     ///   - bytesPoint: the index through which entries pass the bound in bytes; 0 if none do.
     ///   - now: any clock that does not go back.
+    ///   - sendsSnapshots: whether every member can take a state snapshot; else the log waits for all of them, whatever their number.
     package mutating func floor(
-        followers: [Progress], lastIndex: LogIndex, bytesPoint: LogIndex, now: UInt64
+        followers: [Progress], lastIndex: LogIndex, bytesPoint: LogIndex, now: UInt64, sendsSnapshots: Bool = true
     ) -> LogIndex {
+        guard sendsSnapshots else { return followers.map(\.match).min() ?? 0 }
         var known: [(node: NodeID, at: UInt64)] = []
         var needed = lastIndex
         absent.removeAll(keepingCapacity: true)

@@ -43,14 +43,16 @@ import Testing
     @Test func everyNumberOfTheFileReachesTheConfiguration() throws {
         let names: [ServeSettings.Name] = [
             .heartbeatMilliseconds, .electionMilliseconds, .timeoutMilliseconds, .rowCacheBytes,
-            .uploadIdleMilliseconds, .sweepMilliseconds,
+            .uploadIdleMilliseconds, .sweepMilliseconds, .logBytesMax, .logEntriesMax, .absenceMilliseconds,
+            .snapshotBytesPerSecond,
         ]
         let lines = names.enumerated().map { "\($1.rawValue): \(1001 + $0)" }
         let text = "data: /d\n" + lines.joined(separator: "\n")
         let found = try ServeSettings(flags: [:], environment: [:], file: text, fileName: "f").configuration()
         let values = [
             found.heartbeatMilliseconds, found.electionMilliseconds, found.timeoutMilliseconds,
-            found.rowCacheBytes, found.uploadIdleMilliseconds, found.sweepMilliseconds,
+            found.rowCacheBytes, found.uploadIdleMilliseconds, found.sweepMilliseconds, found.logBytesMax,
+            found.logEntriesMax, found.absenceMilliseconds, found.snapshotBytesPerSecond,
         ]
         #expect(values == names.indices.map { 1001 + $0 })
     }

@@ -74,7 +74,7 @@ final class LogMaintenance: @unchecked Sendable {
         let floor = retention.floor(
             followers: replica.raft.followers, lastIndex: replica.raft.lastIndex,
             bytesPoint: replica.log.point(keepingBytes: logBytesMax),
-            now: NIODeadline.now().uptimeNanoseconds / 1_000_000_000)
+            now: NIODeadline.now().uptimeNanoseconds / 1_000_000_000, sendsSnapshots: replica.isActive(.snapshots))
         if retention.absent != absent {
             absent = retention.absent
             logger.notice("members that no longer hold the log back", metadata: ["nodes": "\(absent)"])

@@ -171,7 +171,8 @@ final class Member: Sendable {
         let intake = SnapshotIntake(
             replica: replica, peers: peers,
             fetch: SnapshotFetch(
-                plane: PeerSnapshots(peers: peers), staging: SnapshotStaging(stores.directory.layout),
+                plane: PeerSnapshots(peers: peers),
+                staging: SnapshotStaging(stores.directory.layout, onStep: configuration.onInstallStep),
                 threads: fetchThreads, options: RowStoreOptions(configuration), cluster: identity.cluster,
                 lineage: { [recorded = stores.directory.lineage] in state.now.lineage ?? recorded },
                 seal: { version throws(HoldfastError) in try await seal.seal(version) }, counters: snapshotCounters,
@@ -231,6 +232,10 @@ final class Member: Sendable {
                 maintenance: maintenance, configured: configured, fault: fault, logger: logger)
         }
         Self.wireSnapshots(replica, service, shelf, intake)
+        replica.snapshots.onInstalled = { [configuration, weak intake] in
+            intake?.installed()
+            configuration.onInstallStep(.done)
+        }
         service.onLogFloor = { [maintenance] in maintenance.heardFloor($0) }
         replica.onLeadership = { [state, logger, weak raiser] leadership in
             state.update { $0.leadership = leadership }

@@ -91,6 +91,11 @@ struct MemberStores: Sendable {
             state = try AppliedState(loading: rows)
         }
         let applier = try Applier(loading: rows)
+        let staging = SnapshotStaging(directory.layout)
+        if let interrupted = staging.interrupted(), interrupted.head.state.index <= state.index {
+            // A crash came between putting the snapshot in force and removing what it was made of.
+            try staging.clear()
+        }
         guard applier.featureVersion <= FeatureVersion.known else {
             throw HoldfastError(
                 .incompatible,

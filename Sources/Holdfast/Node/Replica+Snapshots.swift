@@ -31,9 +31,13 @@ struct SnapshotOffers {
     var isMaking = false
     /// The state that consensus may send now; 0 for none.
     var available: LogIndex = 0
+    /// What the log reports once the last install is durable; nil when it did.
+    var lastInstall: UInt64?
     /// The verified rows of the snapshot that consensus was told of.
     var staged: StagedRows?
-    /// Whether the rows in `staged` are given to the apply thread.
+    /// Called once an install is durable.
+    var onInstalled: () -> Void = {}
+    /// Gives the rows in `staged` to the apply thread.
     var swap: (StagedRows) -> Void = { _ in }
 }
 
@@ -68,14 +72,6 @@ extension Replica {
         guard snapshots.available > 0 else { return }
         snapshots.available = 0
         step(.snapshotAvailable(nil))
-    }
-
-    /// Whether a snapshot is of use to its receiver. One that was made before the receiver became a member would be refused there.
-    func maySend(_ message: Message) -> Bool {
-        if let snapshot = message.snapshot, snapshot.configuration.members.contains(message.to) { return true }
-        withdrawSnapshot()
-        step(.snapshotReported(message.to, succeeded: false))
-        return false
     }
 
     /// The last message to a node did not arrive, or its connection is gone: what it was to fetch must be offered again.
@@ -130,6 +126,10 @@ extension Replica {
 
     /// Has the rows swapped once everything before the snapshot is durable.
     func swapIfDue(_ logSequence: UInt64) {
+        if let last = snapshots.lastInstall, logSequence >= last {
+            snapshots.lastInstall = nil
+            snapshots.onInstalled()
+        }
         guard let waiting = install, !waiting.isSwapping, logSequence >= waiting.hardStateSequence else { return }
         guard let staged = snapshots.staged, staged.index == waiting.operation.snapshot?.index else {
             preconditionFailure("a snapshot was accepted whose rows are not here")
@@ -150,6 +150,7 @@ extension Replica {
                 "milliseconds": "\((NIODeadline.now() - done.begun).nanoseconds / 1_000_000)",
             ])
         let sequence = done.operation.sequence * 2
+        snapshots.lastInstall = sequence
         if done.operation.entries.isEmpty {
             log.submit(.reset(sequence: sequence, index: state.index, term: state.term))
         } else {

@@ -203,7 +203,6 @@ final class Replica: @unchecked Sendable {
     private func send(_ message: Message) {
         // Both tell the commit index: an append always, a heartbeat as far as the follower is known to hold.
         if message.kind == .appendEntries || message.kind == .heartbeat { deferred[message.to] = nil }
-        if message.kind == .installSnapshot, !maySend(message) { return }
         if !peers.send(message) { unreachable(message.to) }
     }
 

@@ -1,3 +1,5 @@
+internal import Storage
+
 /// Everything a node is told at its start. Times are in milliseconds, sizes in bytes.
 public struct NodeConfiguration: Sendable {
     /// What part a node plays.
@@ -39,6 +41,8 @@ public struct NodeConfiguration: Sendable {
 
     /// Bytes of log after which rows are flushed: replay after a crash reads at most about this much.
     var flushBytes = 32 << 20
+    /// Hears of every step of a state snapshot's install when it is done; for tests.
+    var onInstallStep: @Sendable (InstallStep) -> Void = { _ in }
 
     /// The newest feature version that the node takes part in; nil for the newest that its build knows. It holds the cluster's feature
     /// version back, so that an upgrade can still be undone.

@@ -39,7 +39,8 @@ struct SnapshotFetch: Sendable {
     let threads: ChunkThreads
     /// How the rows are opened.
     let options: RowStoreOptions
-    let cluster: String
+    /// Nil for whoever may take the state of any cluster.
+    let cluster: String?
     /// The history that the state must belong to; nil for a node that knows of none yet.
     let lineage: @Sendable () -> Lineage?
     /// Makes this node's directory one that may hold rows of a feature version, or refuses.
@@ -52,12 +53,24 @@ struct SnapshotFetch: Sendable {
     /// - Throws: `unavailable` (no source; ask again later), `corrupted` (what came is not what its manifest names), `incompatible` (of
     ///   another history), `resourceExhausted` (disk full).
     func run(_ wish: Wish) async throws(HoldfastError) -> StagedRows {
+        try await gather(wish) { manifest throws(HoldfastError) in
+            try await seal(manifest.head.featureVersion)
+            return try await onDisk { () throws(SnapshotError) in try staging.assemble(manifest, options: options) }
+        }
+    }
+
+    /// As `run`, up to the files: they lie in staging, whole, and `use` makes something of them. What it finds to be corrupted is asked
+    /// for elsewhere.
+    func gather<Value: Sendable>(
+        _ wish: Wish, use: (SnapshotManifest) async throws(HoldfastError) -> Value
+    ) async throws(HoldfastError) -> Value {
         defer { counters.count { ($0.wantedBytes, $0.presentBytes) = (0, 0) } }
         do throws(HoldfastError) {
             switch wish {
             case .exactly(let manifest, let node):
                 do throws(HoldfastError) {
-                    return try await fetch(manifest, from: [node] + plane.sources.filter { $0 != node })
+                    try await fetch(manifest, from: [node] + plane.sources.filter { $0 != node })
+                    return try await use(manifest)
                 } catch {
                     guard error.code == .notFound || error.code == .unavailable else { throw error }
                     logger.notice(
@@ -66,12 +79,12 @@ struct SnapshotFetch: Sendable {
                 }
             case .atLeast(let index):
                 if let manifest = try await interrupted(), manifest.head.state.index >= index,
-                    let rows = try await resumed(manifest)
+                    try await resumed(manifest)
                 {
-                    return rows
+                    return try await use(manifest)
                 }
             }
-            return try await fetchAny(atLeast: wish.index)
+            return try await fetchAny(atLeast: wish.index, use: use)
         } catch {
             counters.count { $0.failed += 1 }
             throw error
@@ -82,18 +95,21 @@ struct SnapshotFetch: Sendable {
         try await threads.run { () throws(HoldfastError) in staging.interrupted() }
     }
 
-    /// Goes on with what a restart interrupted; nil if nobody keeps it any more.
-    private func resumed(_ manifest: SnapshotManifest) async throws(HoldfastError) -> StagedRows? {
+    /// Goes on with what a restart interrupted; false if nobody keeps it any more.
+    private func resumed(_ manifest: SnapshotManifest) async throws(HoldfastError) -> Bool {
         do throws(HoldfastError) {
-            return try await fetch(manifest, from: plane.sources)
+            try await fetch(manifest, from: plane.sources)
+            return true
         } catch {
             if error.code == .resourceExhausted || Task.isCancelled { throw error }
             logger.info("an interrupted state snapshot is begun anew", metadata: ["error": "\(error.message)"])
-            return nil
+            return false
         }
     }
 
-    private func fetchAny(atLeast index: LogIndex) async throws(HoldfastError) -> StagedRows {
+    private func fetchAny<Value: Sendable>(
+        atLeast index: LogIndex, use: (SnapshotManifest) async throws(HoldfastError) -> Value
+    ) async throws(HoldfastError) -> Value {
         var last = HoldfastError(.unavailable, "no other node is known that could give a state snapshot")
         for source in plane.sources {
             if Task.isCancelled { break }
@@ -103,7 +119,8 @@ struct SnapshotFetch: Sendable {
                 guard manifest.head.state.index >= index else {
                     throw HoldfastError(.incompatible, "node \(source) offered an older state than it was asked for")
                 }
-                return try await fetch(manifest, from: [source])
+                try await fetch(manifest, from: [source])
+                return try await use(manifest)
             } catch {
                 if error.code == .resourceExhausted { throw error }
                 last = error
@@ -116,7 +133,7 @@ struct SnapshotFetch: Sendable {
 
     // MARK: One manifest
 
-    private func fetch(_ manifest: SnapshotManifest, from sources: [NodeID]) async throws(HoldfastError) -> StagedRows {
+    private func fetch(_ manifest: SnapshotManifest, from sources: [NodeID]) async throws(HoldfastError) {
         try check(manifest)
         try await onDisk { () throws(SnapshotError) in try staging.begin(manifest) }
         counters.count { figures in
@@ -128,13 +145,11 @@ struct SnapshotFetch: Sendable {
             try await fetch(place, of: manifest, id, from: sources)
             counters.count { $0.presentBytes = manifest.files[...place].reduce(0) { $0 + $1.bytes } }
         }
-        try await seal(manifest.head.featureVersion)
-        return try await onDisk { () throws(SnapshotError) in try staging.assemble(manifest, options: options) }
     }
 
     /// Keeps (1).
     func check(_ manifest: SnapshotManifest) throws(HoldfastError) {
-        guard manifest.cluster == cluster else {
+        guard cluster == nil || manifest.cluster == cluster else {
             throw HoldfastError(.incompatible, "a state snapshot of cluster '\(manifest.cluster)' was offered")
         }
         if let own = lineage(), let other = manifest.head.lineage, own != other {

@@ -27,6 +27,10 @@ final class SnapshotIntake: @unchecked Sendable {
     /// Verified rows that consensus has not been told of.
     private var ready: StagedRows?
     private var isStopped = false
+    /// A snapshot that was offered while an older state was at hand, and by whom: who offered it must not wait for it.
+    private var superseded: (index: LogIndex, by: NodeID)?
+    /// Grows with every failure in a row, so that a full disk is not filled in a circle.
+    private var pause = RetryPause()
 
     init(replica: Replica, peers: Peers, fetch: SnapshotFetch, counters: SnapshotCounters, logger: Logger) {
         self.replica = replica
@@ -57,6 +61,15 @@ final class SnapshotIntake: @unchecked Sendable {
             return refuse(isBad: true)
         }
         begin(.exactly(manifest, from: message.from))
+    }
+
+    /// The install is durable.
+    func installed() {
+        pause.reset()
+        guard let superseded else { return }
+        self.superseded = nil
+        // The leader's log may reach back to the state that was installed; else it offers another.
+        peers.sendSnapshotRefusal(SnapshotRefusal(index: superseded.index, isBad: false), to: superseded.by)
     }
 
     /// Looks whether what is being fetched is still wanted; called about once a second.
@@ -98,7 +111,10 @@ final class SnapshotIntake: @unchecked Sendable {
         case .failure(let error):
             guard !isStopped, offer != nil else { return }
             logger.warning("a state snapshot could not be fetched", metadata: ["error": "\(error.message)"])
-            refuse(isBad: error.code == .corrupted || error.code == .notFound || error.code == .incompatible)
+            let isBad = error.code == .corrupted || error.code == .notFound || error.code == .incompatible
+            replica.loop.assumeIsolated().scheduleTask(in: pause.next()) {
+                if !self.isStopped, self.task == nil, self.offer != nil { self.refuse(isBad: isBad) }
+            }
         }
     }
 
@@ -107,6 +123,7 @@ final class SnapshotIntake: @unchecked Sendable {
     private func takeReady() {
         guard let rows = ready, let message = offer else { return }
         if replica.accept(message, rows) {
+            if let offered = message.snapshot?.index, offered > rows.index { superseded = (offered, message.from) }
             ready = nil
             offer = nil
             counters.count { $0.installed += 1 }

@@ -1,5 +1,5 @@
 internal import Glibc
-internal import ReplicaCore
+package import ReplicaCore
 
 /// Where a state snapshot gathers while it is fetched: files by their digests, so that what one snapshot brought serves the next, and
 /// what a cut or a restart interrupted goes on where it stopped.
@@ -18,10 +18,13 @@ internal import ReplicaCore
 package final class SnapshotStaging: Sendable {
     private let path: String
     let place: RowsPlace
+    let onStep: @Sendable (InstallStep) -> Void
 
-    package init(_ layout: DataLayout) {
+    /// - Parameter onStep: hears of every step of an install when it is done, on the thread that did it; for tests.
+    package init(_ layout: DataLayout, onStep: @escaping @Sendable (InstallStep) -> Void = { _ in }) {
         path = layout.staging
         place = RowsPlace(layout)
+        self.onStep = onStep
     }
 
     /// The manifest that a fetch was interrupted at; nil for none.
@@ -100,12 +103,15 @@ package final class SnapshotStaging: Sendable {
     package func assemble(
         _ manifest: SnapshotManifest, options: RowStoreOptions
     ) throws(SnapshotError) -> StagedRows {
+        onStep(.fetched)
         do {
             let rows = try place.next()
             try FileTree.makeDirectory(rows)
             do {
                 for file in manifest.files { try give(file, to: rows) }
-                return try StagedRows(opening: rows, manifest, staging: self, options: options)
+                let staged = try StagedRows(opening: rows, manifest, staging: self, options: options)
+                onStep(.opened)
+                return staged
             } catch {
                 try FileTree.removeTree(rows)
                 if (error as? SnapshotError)?.cause == .corrupted { try FileTree.removeTree(path) }
@@ -117,6 +123,51 @@ package final class SnapshotStaging: Sendable {
             throw SnapshotError(error)
         } catch let error as SnapshotError {
             throw error
+        } catch {
+            throw SnapshotError(.inputOutput, "\(error)")
+        }
+    }
+
+    /// Bytes of a file that is whole.
+    func read(_ file: SnapshotManifest.File, at offset: UInt64, count: Int) throws(SnapshotError) -> [UInt8] {
+        do {
+            let opened = try OpenFile(path + "/" + file.digest.hex, O_RDONLY)
+            let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: count, alignment: 8)
+            defer { buffer.deallocate() }
+            return Array(buffer.prefix(try opened.read(into: buffer, at: Int(offset))))
+        } catch {
+            throw SnapshotError(error)
+        }
+    }
+
+    /// The chunks that the gathered state needs, ascending: those of open uploads and of versions that are not retired, or were not
+    /// long ago. Opens the files as rows for the time of the call.
+    package func chunks(of manifest: SnapshotManifest) throws(SnapshotError) -> [ChunkID] {
+        let view = path + "/view"
+        do {
+            try FileTree.removeTree(view)
+            try FileTree.makeDirectory(view)
+            defer { _ = try? FileTree.removeTree(view) }
+            for file in manifest.files { try give(file, to: view) }
+            var options = RowStoreOptions()
+            options.isReadOnly = true
+            let rows = try RowStore(path: view, options: options)
+            let point = ReadPoint(manifest.head.state)
+            var chunks: [ChunkID] = []
+            var next = ChunkID.zero
+            while true {
+                let page = try Pins.pinned(from: next, limit: 16_384, at: point, rows: rows)
+                // Each page begins with the last of the one before.
+                chunks += chunks.isEmpty ? page : Array(page.dropFirst())
+                guard page.count == 16_384, let last = page.last else { return chunks }
+                next = last
+            }
+        } catch let error as FileError {
+            throw SnapshotError(error)
+        } catch let error as RowStoreError {
+            throw SnapshotError(error)
+        } catch let error as RowError {
+            throw SnapshotError(error.isCorruption ? .corrupted : .inputOutput, error.message)
         } catch {
             throw SnapshotError(.inputOutput, "\(error)")
         }

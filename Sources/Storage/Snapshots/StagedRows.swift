@@ -1,5 +1,17 @@
 internal import ReplicaCore
 
+/// The steps of an install, in their order; a crash between two of them loses nothing.
+package enum InstallStep: Int, Sendable, CaseIterable {
+    /// Every file is in staging, whole and durable.
+    case fetched
+    /// They are rows, verified and open, that nothing names.
+    case opened
+    /// The pointer names them; the log is still that of the rows before.
+    case inForce
+    /// The log begins behind them.
+    case done
+}
+
 /// Rows of a state snapshot that are verified, open and durable, and not yet in force.
 ///
 /// One owner takes them to one of two ends: `putInForce()`, or `discard()`. Without either the next start removes them.
@@ -53,6 +65,7 @@ package final class StagedRows: Sendable {
         } catch {
             throw SnapshotError(error)
         }
+        staging.onStep(.inForce)
         // Its table files are those of the rows now. What a failure leaves is removed at the next start.
         _ = try? staging.clear()
     }
