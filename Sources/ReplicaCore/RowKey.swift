@@ -201,6 +201,9 @@ enum RowKey {
     /// The replicated feature version; absent while it is the first.
     static let featureVersion: [UInt8] = [metaByte, 24]
 
+    /// All rows about which nodes are and were members.
+    static var membership: (from: [UInt8], below: [UInt8]) { ([metaByte, 16], [metaByte, 20]) }
+
     /// All rows that are not replicated.
     static var localRows: (from: [UInt8], below: [UInt8]) { ([localByte], [localByte + 1]) }
     /// Where this node's compaction sweep stands; not replicated.

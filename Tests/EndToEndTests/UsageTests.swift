@@ -23,7 +23,8 @@ extension EndToEndTests {
                 "node format", "node metrics", "serve", "key put", "key get", "key delete", "key list",
                 "key transaction", "key watch", "key compact", "model push", "model pull", "model list", "model show",
                 "model verify", "model retire", "model uploads list", "model uploads abort", "tensor list",
-                "tensor read", "cluster status", "cluster transfer-leader", "bench put", "bench get", "bench fill",
+                "tensor read", "cluster status", "cluster transfer-leader", "snapshot save", "snapshot inspect",
+                "snapshot restore", "bench put", "bench get", "bench fill",
                 "bench push", "bench pull",
             ]
             for verb in verbs {

@@ -1,4 +1,4 @@
-internal import RaftCore
+package import RaftCore
 
 extension LogStore {
     private static let startName = "start"
@@ -8,7 +8,7 @@ extension LogStore {
     ///
     /// - Parameter identity: a number that no other log has; draw it at random.
     package static func format(
-        directory: String, identity: UInt64, options: LogOptions = LogOptions()
+        directory: String, identity: UInt64, options: LogOptions = LogOptions(), hardState: HardState = HardState()
     ) throws(LogError) {
         precondition(
             options.segmentBytes >= 2 * LogFormat.blockBytes && options.segmentBytes % LogFormat.blockBytes == 0
@@ -22,7 +22,7 @@ extension LogStore {
         }
         try disk.create(HeaderRing.name, bytes: HeaderRing.bytes(slots: options.headerSlots))
         try CopiedFile<HardStateRecord>.create(
-            hardStateName, HardStateRecord(sequence: 0, identity: identity, hardState: HardState()), disk: disk)
+            hardStateName, HardStateRecord(sequence: 0, identity: identity, hardState: hardState), disk: disk)
         try CopiedFile<StartRecord>.create(
             startName,
             StartRecord(
