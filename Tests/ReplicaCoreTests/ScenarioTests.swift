@@ -1,44 +1,10 @@
-internal import RaftCore
-internal import ReplicaCore
-internal import Simulation
-internal import Testing
+import Testing
+
+@testable import ReplicaCore
 
 /// Known failures of other systems' state machines, each held off by one guard of apply.
-struct StateScenarios {
-    /// A replica over simulated rows.
-    private struct Replica {
-        var rows = SimulatedRows()
-        var applier: Applier
-
-        init(voters: [UInt64] = [1, 2, 3]) throws {
-            var batch = WriteBatch()
-            Applier.format(members: Members(voters: voters), into: &batch)
-            try rows.write(batch)
-            applier = try Applier(loading: rows)
-        }
-
-        /// Applies one entry as a group of its own, in one batch.
-        @discardableResult
-        mutating func apply(_ content: CommittedEntry.Content) throws -> ApplyOutput {
-            var batch = WriteBatch()
-            var output = ApplyOutput()
-            try applier.apply(
-                [CommittedEntry(index: applier.state.index + 1, term: 1, content: content)], reader: rows,
-                hash: QuickHash.self, into: &batch, output: &output)
-            try rows.write(batch)
-            return output
-        }
-
-        @discardableResult
-        mutating func run(_ command: Command, session: UInt64 = 0, sequence: UInt64 = 0) throws -> Outcome {
-            var payload: [UInt8] = []
-            EntryPayload.append(
-                Envelope(
-                    session: session, sequence: sequence, lowestUnanswered: min(1, sequence), time: 1, command: command),
-                to: &payload)
-            return try #require(try apply(.normal(payload)).outcomes.first).outcome
-        }
-    }
+@Suite struct ScenarioTests {
+    private typealias Replica = TestReplica
 
     @Test("the applied index is in the rows with what was applied: a restart applies nothing twice")
     func appliedIndexGoesWithTheData() throws {
@@ -59,17 +25,16 @@ struct StateScenarios {
     func removedIDStaysRemoved() throws {
         var replica = try Replica()
         let address = MemberAddress(node: 3, endpoint: "c:1")
-        try replica.apply(.configuration(MembershipChange([.init(.remove, 3)])))
+        #expect(try replica.configure(MembershipChange([.init(.remove, 3)])) == nil)
         #expect(replica.applier.members.voters == [1, 2])
-        let output = try replica.apply(
-            .configuration(MembershipChange([.init(.addLearner, 3)], addresses: [address])))
-        #expect(output.configurations.first?.refusal?.code == .alreadyExists)
+        let refusal = try replica.configure(MembershipChange([.init(.addLearner, 3)], addresses: [address]))
+        #expect(refusal?.code == .alreadyExists)
         #expect(!replica.applier.members.contains(3))
     }
 
     @Test("voters that do not hold what is published do not become the quorum")
     func newVotersNeedPublishedChunks() throws {
-        var replica = try Replica(voters: [1])
+        var replica = try Replica(members: Members(voters: [1]))
         let upload = UploadID(1, 1)
         let chunk = ChunkID(0, 0, 0, 9)
         try replica.run(.uploadBegin(upload, name: "m", version: nil))
@@ -84,8 +49,7 @@ struct StateScenarios {
         let join = MembershipChange(
             [.init(.addVoter, 2)], entersJoint: true, leavesAutomatically: true,
             addresses: [MemberAddress(node: 2, endpoint: "b:1")])
-        let refused = try replica.apply(.configuration(join))
-        #expect(refused.configurations.first?.refusal?.code == .unavailable)
+        #expect(try replica.configure(join)?.code == .unavailable)
         #expect(replica.applier.members == Members(voters: [1]))
     }
 
@@ -130,4 +94,17 @@ struct StateScenarios {
     }
 
     private struct Failure: Error {}
+}
+
+extension TestReplica {
+    /// Applies one command in a session, or one that has none.
+    @discardableResult
+    fileprivate mutating func run(_ command: Command, session: UInt64, sequence: UInt64 = 0) throws -> Outcome {
+        try #require(
+            try apply([
+                Envelope(
+                    session: session, sequence: sequence, lowestUnanswered: min(1, sequence), time: time,
+                    command: command)
+            ]).first)
+    }
 }
