@@ -85,7 +85,7 @@ struct CampaignRun {
         judgement.feedHoldsAll()
         judgement.watchesAreWhole(published: published, last: feed.highest)
         try judgement.linearizability(of: historyFile)
-        report(recorder, feed, models, load, nemesis.counts)
+        report(recorder, feed, models, load, nemesis)
         return violations.count == 0
     }
 
@@ -101,7 +101,7 @@ struct CampaignRun {
     }
 
     private func report(
-        _ recorder: Recorder, _ feed: Feed, _ models: ModelTraffic, _ load: Load, _ faults: [String: Int]
+        _ recorder: Recorder, _ feed: Feed, _ models: ModelTraffic, _ load: Load, _ nemesis: Nemesis
     ) {
         var total = Recorder.Count()
         for (name, count) in recorder.counts.sorted(by: { $0.key < $1.key }) {
@@ -116,7 +116,9 @@ struct CampaignRun {
         Console.line(
             "  models: \(figures.pushed) pushed (\(figures.failedPushes) attempts failed), \(figures.pulls) pulls "
                 + "(\(figures.failedPulls) failed)")
+        let faults = nemesis.counts
         for (name, count) in faults.sorted(by: { $0.key < $1.key }) { Console.line("  fault \(name): \(count)") }
+        Console.line("  nodes that ended of a disk that failed, and were started again: \(nemesis.ended)")
         for text in violations.texts { Console.line(text) }
         let all = total.done + total.failed + total.unknown
         let seconds = options.duration.components.seconds

@@ -22,6 +22,7 @@ struct Ending {
     func awaitEqualReplicas() async throws {
         let end = ContinuousClock.now + .seconds(90)
         while true {
+            try await world.supervise()
             let members = await world.members.count
             let status = try? await nodes.any.store.withTimeout(milliseconds: 3_000).status()
             if let status, status.nodes.count == members,

@@ -16,8 +16,8 @@ final class Keyspace: Sendable {
     }
 
     private static let operations = 120
-    private static let registers = 4
-    private static let triples = 2
+    private static let registers = 3
+    private static let triples = 1
 
     private let state: Mutex<State>
 

@@ -30,6 +30,8 @@ struct Nemesis {
     var numbers: SeededNumbers
     /// How many faults of each kind and form were injected.
     private(set) var counts: [String: Int] = [:]
+    /// How many nodes ended of a disk that failed, as they must.
+    private(set) var ended = 0
     /// The highest node ID that was ever given.
     private var newest: UInt64
 
@@ -60,7 +62,6 @@ struct Nemesis {
             case .members: try await members()
             case .clock: try await clock()
             }
-            try await world.supervise()
             try await progress(after: kind)
         }
     }
@@ -147,9 +148,9 @@ struct Nemesis {
             )
         }
         await count(.disk, form, [victim])
-        try await world.breakDisk(victim, rules)
+        try await world.breakDisk(victim, rules, mayEnd: form.hasPrefix("failed"))
         await wait(0.3...5)
-        if try await world.mendDisk(victim) { counts["disk: node ended", default: 0] += 1 }
+        try await world.mendDisk(victim)
     }
 
     private mutating func clock() async throws {
@@ -221,10 +222,12 @@ struct Nemesis {
     // MARK: Parts
 
     /// Writes must go on once a fault is over.
-    private func progress(after kind: FaultKind) async throws {
+    private mutating func progress(after kind: FaultKind) async throws {
         let before = recorder.acknowledged
         let end = ContinuousClock.now + .seconds(40)
-        while recorder.acknowledged < before + 3 {
+        while true {
+            ended += try await world.supervise()
+            if recorder.acknowledged >= before + 3 { return }
             guard ContinuousClock.now < end else {
                 violations.add(
                     "progress", "no write was acknowledged within 40 s after the end of a fault (\(kind.rawValue))")

@@ -13,7 +13,10 @@ actor World {
         var node: UInt64
         var process: NodeProcess?
         var isMeantToRun = false
-        var isDiskBroken = false
+        /// Whether its disk fails in a way that ends a node.
+        var failsWrites = false
+        /// Until when it may end of a disk that is whole again: what failed may still be on its way.
+        var mayEndUntil = ContinuousClock.now
     }
 
     let network: Network
@@ -112,40 +115,39 @@ actor World {
         places[place].process?.signal(isPaused ? SIGSTOP : SIGCONT)
     }
 
-    /// Starts again what has ended by itself, and says so where nothing excuses it. Keeps (2).
-    func supervise() throws {
-        for place in places.indices where places[place].isMeantToRun {
+    /// Starts again what has ended by itself, and says so where nothing excuses it; answers how many ended of a disk that failed.
+    /// Keeps (2).
+    @discardableResult
+    func supervise() throws -> Int {
+        var excused = 0
+        for place in places.indices where places[place].isMeantToRun && !places[place].failsWrites {
             guard let process = places[place].process, let status = process.status else { continue }
-            if places[place].isDiskBroken {
-                // The disk is still broken: it may start once it is whole.
-                continue
+            if places[place].mayEndUntil > .now {
+                excused += 1
+            } else {
+                violations.add(
+                    "node ended", "node \(places[place].node) ended with \(status) by itself: \(process.lastWords())")
             }
-            violations.add(
-                "node ended", "node \(places[place].node) ended with \(status) by itself: \(process.lastWords())")
             try start(place)
         }
+        return excused
     }
 
     // MARK: Faults
 
     /// The disk of a node fails so from now on: lines `OPERATION PART ACTION` of the interposer, none for a whole disk.
-    func breakDisk(_ place: Int, _ rules: [String]) throws {
+    ///
+    /// - Parameter mayEnd: whether the node may end of it: of a failed write or flush, never of a full or a slow disk.
+    func breakDisk(_ place: Int, _ rules: [String], mayEnd: Bool) throws {
         let path = control(place) + "/rules"
         try Data(rules.map { $0 + "\n" }.joined().utf8).write(to: URL(fileURLWithPath: path), options: .atomic)
-        if !rules.isEmpty { places[place].isDiskBroken = true }
+        places[place].failsWrites = mayEnd
     }
 
-    /// The disk is whole again; a node that it ended is started. Answers whether it had ended.
-    @discardableResult
-    func mendDisk(_ place: Int) async throws -> Bool {
-        guard places[place].isDiskBroken else { return false }
-        try breakDisk(place, [])
-        // A failed write may still be on its way to ending it.
-        try await Task.sleep(for: .milliseconds(300))
-        places[place].isDiskBroken = false
-        guard places[place].isMeantToRun, places[place].process?.status != nil else { return false }
-        try start(place)
-        return true
+    /// The disk is whole again; a node that it has ended is started by `supervise`.
+    func mendDisk(_ place: Int) throws {
+        if places[place].failsWrites { places[place].mayEndUntil = .now + .seconds(20) }
+        try breakDisk(place, [], mayEnd: false)
     }
 
     /// The time of day at a node stands so many seconds from the machine's.
@@ -166,7 +168,7 @@ actor World {
     func heal() async throws {
         for place in places.indices {
             if network.hasNamespaces { try await network.drop(at: place, from: []) }
-            try await mendDisk(place)
+            try mendDisk(place)
             try setClock(place, ahead: 0)
             pause(place, false)
         }
