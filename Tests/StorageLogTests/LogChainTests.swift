@@ -5,15 +5,18 @@ import Testing
 /// What ends a log where every frame by itself is intact, and what proves a loss where no header is in the ring.
 @Suite struct LogChainTests {
     /// A log in one segment, made of frames in memory, with nothing in the ring.
-    static func image(frames: [(entry: Entry, previous: UInt64)]) -> LogImage {
+    static func image(
+        frames: [(entry: Entry, previous: UInt64)], after index: LogIndex = 0, generation: UInt32 = 5
+    ) -> LogImage {
         let start = StartRecord(
-            sequence: 1, identity: 3, segmentBytes: 8192, headerSlots: 4, firstGeneration: 5, previousIndex: 0,
-            previousTerm: 0, chain: LogFormat.chain(startingAt: 0, term: 0))
+            sequence: 1, identity: 3, segmentBytes: 8192, headerSlots: 4, firstGeneration: 5, previousIndex: index,
+            previousTerm: 0, chain: LogFormat.chain(startingAt: index, term: 0))
         let seed = LogFormat.seed(identity: 3)
         var segment = LogGoldenTests.encoded(8192) { buffer in
             let block = UnsafeMutableRawBufferPointer(rebasing: buffer[..<4096])
             SegmentHeader(
-                generation: 5, previousGeneration: 0, previousEnd: 0, lastIndex: 0, lastTerm: 0, chain: start.chain
+                generation: generation, previousGeneration: 0, previousEnd: 0, lastIndex: index, lastTerm: 0,
+                chain: start.chain
             ).encode(into: block, seed: seed)
         }
         var offset = 4096
@@ -41,6 +44,15 @@ import Testing
         return FrameHeader(
             entry: entry, dataChecksum: sum, generation: 0, previous: previous, confirmed: 0, commit: 0
         ).chain
+    }
+
+    @Test func `numbers that no log comes to are refused, not counted with`() {
+        #expect(Self.image(frames: [], after: 1 << 62).verdict == .entries([], HardState(commit: 1 << 62)))
+        for index in [(1 << 62) + 1, LogIndex.max - 1, .max] {
+            #expect(Self.image(frames: [], after: index).verdict == .corrupted)
+        }
+        // Found by the fuzzer: the next generation was counted from the largest one.
+        #expect(Self.image(frames: [], generation: .max).verdict == .corrupted)
     }
 
     @Test func `an intact frame that breaks the chain ends the log`() {

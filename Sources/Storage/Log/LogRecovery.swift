@@ -41,6 +41,9 @@ package struct LogRecovery {
     /// The generation for the next segment.
     package private(set) var nextGeneration: UInt32
 
+    /// The largest index at which a log may begin: 2⁶² entries are more than any disk holds, and leave room to count.
+    private static let indexMax: LogIndex = 1 << 62
+
     private let start: StartRecord
     private let seed: UInt32
     /// Chain hashes after the entries, from `start.previousIndex` on, so that a replacement can be checked.
@@ -67,8 +70,17 @@ package struct LogRecovery {
         chains = [start.chain]
         self.commit = max(commit, start.previousIndex)
         nextGeneration = start.firstGeneration
-        for (_, header) in headers {
-            if let header { nextGeneration = max(nextGeneration, header.generation + 1) }
+        // Numbers that no log comes to; with them the next index or generation could not be counted.
+        guard start.previousIndex <= Self.indexMax, start.firstGeneration < .max else {
+            throw .corrupted(index: 0, detail: "the log says that it begins after index \(start.previousIndex)")
+        }
+        for (slot, header) in headers {
+            guard let header else { continue }
+            guard header.generation < .max else {
+                throw .corrupted(
+                    index: start.previousIndex + 1, detail: "segment \(slot) has generation \(header.generation)")
+            }
+            nextGeneration = max(nextGeneration, header.generation + 1)
         }
         var bytes = UnsafeRawBufferPointer(start: nil, count: 0)
         while let next = successor(in: headers) {
