@@ -90,3 +90,17 @@ let package = Package(
         ),
     ]
 )
+
+// The fuzzer: our targets with coverage counters, and a program of libFuzzer's that feeds their decoders. See Tests/fuzz.
+if Context.environment["HOLDFAST_FUZZ"] == "1" {
+    let counted = ["RaftCore", "ReplicaCore", "Storage", "Transport", "Holdfast"]
+    for target in package.targets where counted.contains(target.name) {
+        target.swiftSettings = (target.swiftSettings ?? []) + [.unsafeFlags(["-sanitize=fuzzer"])]
+    }
+    package.targets.append(
+        .executableTarget(
+            name: "Fuzz", dependencies: counted.map { .byName(name: $0) } + nio, path: "Tests/Fuzz",
+            exclude: ["Corpus"],
+            swiftSettings: [.unsafeFlags(["-sanitize=fuzzer", "-parse-as-library"])],
+            linkerSettings: [.unsafeFlags(["-sanitize=fuzzer", "-use-ld=lld"])]))
+}
