@@ -49,6 +49,14 @@ final class FigureSampler: Sendable {
         sampleTransport()
         sampleChunks()
         sampleSnapshots()
+        sampleProcess()
+    }
+
+    private func sampleProcess() {
+        if let files = ProcessLimits.filesOpen { set("open_files", UInt64(files)) }
+        set("open_files_max", UInt64(ProcessLimits.raiseFiles()))
+        set("chunk_mappings", UInt64(MappingBudget.process.used))
+        set("chunk_mappings_max", UInt64(MappingBudget.process.most))
     }
 
     private func sampleChunks() {

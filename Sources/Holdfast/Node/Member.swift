@@ -173,7 +173,7 @@ final class Member: Sendable {
             fetch: SnapshotFetch(
                 plane: PeerSnapshots(peers: peers),
                 staging: SnapshotStaging(stores.directory.layout, onStep: configuration.onInstallStep),
-                threads: fetchThreads, options: RowStoreOptions(configuration), cluster: identity.cluster,
+                threads: fetchThreads, options: stores.rowOptions, cluster: identity.cluster,
                 lineage: { [recorded = stores.directory.lineage] in state.now.lineage ?? recorded },
                 seal: { version throws(HoldfastError) in try await seal.seal(version) }, counters: snapshotCounters,
                 logger: logger),

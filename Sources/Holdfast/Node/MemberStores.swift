@@ -10,6 +10,7 @@ struct MemberStores: Sendable {
     let directory: DataDirectory
     let log: LogStore
     let rows: RowStore
+    let rowOptions: RowStoreOptions
     let chunks: ChunkStore
     let applier: Applier
     let lineage: Lineage?
@@ -19,10 +20,10 @@ struct MemberStores: Sendable {
 
     /// Opens everything; blocks on the disk, so not on a thread of the cooperative pool.
     static func open(
-        at path: String, configuration: NodeConfiguration, logger: Logger
+        at path: String, configuration: NodeConfiguration, budget: ResourceBudget, logger: Logger
     ) throws(HoldfastError) -> MemberStores {
         do {
-            return try open(path, configuration, logger)
+            return try open(path, configuration, budget, logger)
         } catch let error as DirectoryError {
             guard case .version(let found, _) = error.cause, NodeIdentity.formatVersions.contains(found) else {
                 throw HoldfastError(opening: error, at: path)
@@ -69,11 +70,11 @@ struct MemberStores: Sendable {
     }
 
     private static func open(
-        _ path: String, _ configuration: NodeConfiguration, _ logger: Logger
+        _ path: String, _ configuration: NodeConfiguration, _ budget: ResourceBudget, _ logger: Logger
     ) throws -> MemberStores {
         let known = Int(configuration.featureVersionKnown)
         let directory = try DataDirectory.open(at: path, formatVersionMax: known)
-        let rowOptions = RowStoreOptions(configuration)
+        let rowOptions = RowStoreOptions(configuration, budget)
         let place = RowsPlace(directory.layout)
         try place.removeOthers()
         let rows = try RowStore(path: try place.current(), options: rowOptions)
@@ -122,7 +123,8 @@ struct MemberStores: Sendable {
         let chunks = try ChunkStore(path: directory.layout.chunks, quarantine: directory.layout.quarantine)
         let published = try ModelReader.list(at: ReadPoint(state), rows: rows).map(\.publishedRevision).max() ?? 0
         return MemberStores(
-            directory: directory, log: log, rows: rows, chunks: chunks, applier: applier, lineage: applier.lineage,
+            directory: directory, log: log, rows: rows, rowOptions: rowOptions, chunks: chunks, applier: applier,
+            lineage: applier.lineage,
             publishedRevision: published,
             start: try start(recovered, state, applier.members, log))
     }
@@ -143,8 +145,9 @@ struct MemberStores: Sendable {
 
 extension RowStoreOptions {
     /// How a node opens its rows.
-    init(_ configuration: NodeConfiguration) {
+    init(_ configuration: NodeConfiguration, _ budget: ResourceBudget) {
         self.init()
+        openFilesMax = budget.tables
         blockCacheBytes = configuration.rowCacheBytes
         createsIfMissing = false
     }

@@ -223,11 +223,16 @@ public final class HoldfastNode: Service, Sendable {
     }
 
     private func startMember(_ directory: String, isLocal: Bool) async throws(HoldfastError) {
-        let stores = try await openStores(directory, isLocal: isLocal)
+        // Before anything is opened: a limit that is too low is a refusal, not a failure in the middle of the work.
+        let budget = try ResourceBudget(
+            isLocal ? .local : .member, files: ProcessLimits.raiseFiles(), mappings: ProcessLimits.mappings)
+        let stores = try await openStores(directory, budget, isLocal: isLocal)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let loops = ClientLoops(request: group.next(), bulk: group.next())
         var settings = TransportSettings(logger: logger)
         settings.allowPlaintext = configuration.allowPlaintext
+        settings.connectionsMax = budget.connections
+        settings.bulkConnectionsMax = budget.bulkConnections
         let admission = Relay<Admit>()
         var listener: Listener?
         do throws(HoldfastError) {
@@ -260,7 +265,9 @@ public final class HoldfastNode: Service, Sendable {
 
     private func began(_ running: Running) { phase.withLock { $0 = .running(running) } }
 
-    private func openStores(_ directory: String, isLocal: Bool) async throws(HoldfastError) -> MemberStores {
+    private func openStores(
+        _ directory: String, _ budget: ResourceBudget, isLocal: Bool
+    ) async throws(HoldfastError) -> MemberStores {
         let configuration = self.configuration
         let logger = self.logger
         let result = await withCheckedContinuation {
@@ -268,7 +275,8 @@ public final class HoldfastNode: Service, Sendable {
             LaneThread.start("hf-open") {
                 do throws(HoldfastError) {
                     if isLocal { try Self.formatIfAbsent(directory) }
-                    let stores = try MemberStores.open(at: directory, configuration: configuration, logger: logger)
+                    let stores = try MemberStores.open(
+                        at: directory, configuration: configuration, budget: budget, logger: logger)
                     if isLocal { try Self.checkAlone(stores, directory) }
                     continuation.resume(returning: .success(stores))
                 } catch {

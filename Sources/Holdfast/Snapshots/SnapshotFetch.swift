@@ -54,7 +54,8 @@ struct SnapshotFetch: Sendable {
     ///   another history), `resourceExhausted` (disk full).
     func run(_ wish: Wish) async throws(HoldfastError) -> StagedRows {
         try await gather(wish) { manifest throws(HoldfastError) in
-            try await seal(manifest.head.featureVersion)
+            // At least this: rows in another place are nothing that the first release would find.
+            try await seal(max(manifest.head.featureVersion, Feature.snapshots.since))
             return try await onDisk { () throws(SnapshotError) in try staging.assemble(manifest, options: options) }
         }
     }
