@@ -50,7 +50,8 @@ struct AdmissionRules: Sendable {
             return (
                 .otherBootstrap,
                 "node \(peer.nodeID) was formatted with other members or another token than node \(own.node); "
-                    + "format both with the same --members"
+                    + "format both with the same --members. After a recovery or a restore no old member comes back: give it a new "
+                    + "directory with holdfast node format --join"
             )
         }
         if let lineage = directory.lineage, let stated = Lineage(peer.lineage), stated != .zero, stated != lineage {

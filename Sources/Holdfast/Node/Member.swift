@@ -18,26 +18,26 @@ final class Member: Sendable {
     let chunks: NodeChunks
     let endpoint: String
     let fault: Fault
-    private let listener: Listener?
+    let listener: Listener?
     private let rules: AdmissionRules
     private let tickMilliseconds: Int
     let replica: Replica
-    private let state: MemberState
-    private let peers: Peers
-    private let service: RequestService
-    private let maintenance: LogMaintenance
+    let state: MemberState
+    let peers: Peers
+    let service: RequestService
+    let maintenance: LogMaintenance
     private let versions: PeerVersions
     private let raiser: FeatureRaiser
     let shelf: SnapshotShelf
-    private let intake: SnapshotIntake
-    private let fetchThreads = ChunkThreads(count: 1)
+    let intake: SnapshotIntake
+    let fetchThreads = ChunkThreads(count: 1)
     private let departure: Departure
     private let figures: FigureSampler
     private let feedCheck: FeedCheck
     let logger: Logger
-    private let running = Mutex(Running())
+    let running = Mutex(Running())
 
-    private struct Running {
+    struct Running {
         var clocks: [RepeatedTask] = []
     }
 
@@ -226,6 +226,10 @@ final class Member: Sendable {
                 configured: configured, fault: fault, logger: logger)
         }
         replica.isActive = { [state] in state.now.isActive($0) }
+        replica.isComplete = { [state] node in
+            let now = state.now
+            return now.completeness.contains { $0.node == node && $0.through >= now.publishedRevision }
+        }
         installed.set { [state, logger, directory = stores.directory, maintenance] snapshot in
             Self.installed(
                 snapshot, state: state, replica: replica, watches: watches, chunks: chunks, directory: directory,
@@ -290,6 +294,7 @@ final class Member: Sendable {
                     state.commit = replica.raft.commitIndex
                     state.compacted = replica.raft.firstIndex - 1
                 }
+                replica.preferComplete(state.now, lacks: lacks)
             }
             let care = replica.loop.scheduleRepeatedTask(initialDelay: .seconds(1), delay: .seconds(1)) { [self] _ in
                 maintenance.check()
@@ -306,67 +311,11 @@ final class Member: Sendable {
     /// Returns when a leader is known and everything that was committed is applied here: a local node then leads itself.
     func settle() async throws(HoldfastError) { try await replica.barrier(deadline: .now() + .seconds(10)) }
 
-    /// Hands leadership over, answers what can be answered, and closes everything.
-    func stop() async {
-        await handOver()
-        let parts = running.withLock { running in
-            defer { running = Running() }
-            return running
-        }
-        for clock in parts.clocks { clock.cancel() }
-        // First, so that a watch of this process ends instead of beginning anew here.
-        router.close()
-        await listener?.close()
-        let replica = self.replica
-        let stopping = HoldfastError(.unavailable, "the node is stopping")
-        state.update { $0.isStopped = true }
-        await run(on: replica.loop) { [service, peers, intake] in
-            service.watches.stopAll(stopping)
-            intake.stop()
-            replica.stop(HoldfastError(.outcomeUnknown, "the node stopped before the answer"))
-            replica.replies.close()
-            peers.stop()
-        }
-        await chunks.stop()
-        await shelf.stop()
-        await fetchThreads.stop()
-        fault.end()
-        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-            LaneThread.start("hf-stop") { [self] in
-                replica.applyLane.stop()
-                replica.readLane.stop()
-                maintenance.stop()
-                stores.log.close()
-                do throws(RowStoreError) {
-                    try stores.rows.flush()
-                } catch {
-                    logger.error("rows could not be flushed at the end", metadata: ["error": "\(error)"])
-                }
-                continuation.resume()
-            }
-        }
-    }
-
-    /// Lets the best follower take over while it is still served; gives up after a while.
-    private func handOver() async {
-        let replica = self.replica
-        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-            replica.loop.execute {
-                guard replica.raft.role == .leader, let successor = replica.successor else {
-                    return continuation.resume()
-                }
-                replica.transferLeadership(to: successor, reply: .local { _ in continuation.resume() })
-            }
-        }
-    }
-
-    private func run(on loop: any EventLoop, _ body: @escaping @Sendable () -> Void) async {
-        await withCheckedContinuation { (continuation: CheckedContinuation<Void, Never>) in
-            loop.execute {
-                body()
-                continuation.resume()
-            }
-        }
+    /// Whether this node lacks published chunks; nil while it has not looked.
+    private var lacks: Bool? {
+        let (through, missing) = chunks.completeness
+        if missing > 0 { return true }
+        return through >= state.now.publishedRevision ? false : nil
     }
 
     // MARK: Wiring

@@ -20,10 +20,11 @@ struct MemberStores: Sendable {
 
     /// Opens everything; blocks on the disk, so not on a thread of the cooperative pool.
     static func open(
-        at path: String, configuration: NodeConfiguration, budget: ResourceBudget, logger: Logger
+        at path: String, configuration: NodeConfiguration, budget: ResourceBudget, logger: Logger,
+        recovers: Bool = false
     ) throws(HoldfastError) -> MemberStores {
         do {
-            return try open(path, configuration, budget, logger)
+            return try open(path, configuration, budget, logger, recovers)
         } catch let error as DirectoryError {
             guard case .version(let found, _) = error.cause, NodeIdentity.formatVersions.contains(found) else {
                 throw HoldfastError(opening: error, at: path)
@@ -70,10 +71,11 @@ struct MemberStores: Sendable {
     }
 
     private static func open(
-        _ path: String, _ configuration: NodeConfiguration, _ budget: ResourceBudget, _ logger: Logger
+        _ path: String, _ configuration: NodeConfiguration, _ budget: ResourceBudget, _ logger: Logger,
+        _ recovers: Bool
     ) throws -> MemberStores {
         let known = Int(configuration.featureVersionKnown)
-        let directory = try DataDirectory.open(at: path, formatVersionMax: known)
+        let directory = try DataDirectory.open(at: path, formatVersionMax: known, recovers: recovers)
         let rowOptions = RowStoreOptions(configuration, budget)
         let place = RowsPlace(directory.layout)
         try place.removeOthers()
@@ -116,7 +118,7 @@ struct MemberStores: Sendable {
                 "the log of \(path) is at term \(recovered.hardState.term), but its rows hold entries of term "
                     + "\(state.term): its votes were lost; rebuild this node from its peers under a new ID")
         }
-        if let lineage = applier.lineage {
+        if let lineage = applier.lineage, !recovers {
             // A crash may have come between the rows' write and this one.
             try directory.recordLineage(lineage)
         }

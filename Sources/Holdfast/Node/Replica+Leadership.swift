@@ -75,11 +75,40 @@ extension Replica {
         waiting.reply.fail(HoldfastError(.unavailable, reason))
     }
 
-    /// The voter that would take over best: connected, and with the longest log.
+    /// The voter that would take over best: connected, with a log that is not far behind, complete, and with the longest log.
     var successor: NodeID? {
-        raft.followers
-            .filter { $0.id != raft.id && raft.confState.voters.contains($0.id) && peers.isConnected($0.id) }
-            .max { $0.match < $1.match }?.id
+        let able = raft.followers.filter {
+            $0.id != raft.id && raft.confState.voters.contains($0.id) && peers.isConnected($0.id)
+        }
+        let longest = able.map(\.match).max() ?? 0
+        let near = able.filter { $0.match + MembershipRequests.caughtUpEntries >= longest && isComplete($0.id) }
+        return (near.isEmpty ? able : near).max { $0.match < $1.match }?.id
+    }
+
+    /// Asked every tick: a new leader that is not complete looks for one that is (design: completeness).
+    func preferComplete(_ now: MemberState.Values, lacks: Bool?) {
+        let leads = raft.role == .leader && raft.term(at: raft.commitIndex) == raft.term && raft.transferee == noNode
+        let successor = preference.successor(term: leads ? raft.term : nil, lacks: lacks, now: .now()) {
+            let view = membershipView(now, needed: now.publishedRevision)
+            return raft.confState.voters.filter { $0 != raft.id }.map { node in
+                LeaderPreference.Candidate(
+                    node: node, answers: view.answering.contains(node), isCaughtUp: view.caughtUp.contains(node),
+                    isComplete: view.complete.contains(node))
+            }
+        }
+        guard let successor else { return }
+        logger.notice(
+            "this leader lacks published chunks and hands over to a node that has them",
+            metadata: ["to": "\(successor)"])
+        figures.handOvers.increment()
+        step(.transferLeadership(to: successor))
+        turn()
+    }
+
+    /// Whether nobody waits for this replica any more.
+    var isQuiet: Bool {
+        gathered.isEmpty && proposals.isEmpty && changes.isEmpty && reads.gathered.isEmpty && reads.asked.isEmpty
+            && reads.waiting.isEmpty
     }
 }
 

@@ -12,7 +12,7 @@ extension Replica {
 
     /// Takes a command into this turn; the reply is answered when it is applied, or at once where this node does not lead.
     func propose(_ envelope: [UInt8], reply: Reply) {
-        guard !isStopped else { return reply.fail(HoldfastError(.unavailable, "the node is stopping")) }
+        guard !isStopped, !isDraining else { return reply.fail(HoldfastError(.unavailable, "the node is stopping")) }
         guard raft.role == .leader else { return reply.fail(notLeader()) }
         if let quarantine { return reply.fail(quarantine) }
         if let disability { return reply.fail(HoldfastError(.unavailable, disability.message)) }

@@ -32,7 +32,9 @@ extension Replica {
 
     /// Takes a read; a stale one goes to the read thread at once.
     func read(_ job: ReadJob, consistency: ReadConsistency) {
-        guard !isStopped else { return job.reply.fail(HoldfastError(.unavailable, "the node is stopping")) }
+        guard !isStopped, !isDraining else {
+            return job.reply.fail(HoldfastError(.unavailable, "the node is stopping"))
+        }
         if let quarantine { return job.reply.fail(quarantine) }
         switch consistency {
         case .stale: submit([job])

@@ -72,6 +72,11 @@ final class Replica: @unchecked Sendable {
     /// A state snapshot on its way into the stores, and those on their way to followers.
     var install: SnapshotInstall?
     var snapshots = SnapshotOffers()
+    /// Whether a member holds everything published, by its replicated word.
+    var isComplete: (NodeID) -> Bool = { _ in false }
+    var preference = LeaderPreference()
+    /// The node is about to stop: what is under way is finished, and nothing new is taken.
+    var isDraining = false
     /// When each member was last known to answer this leader, to a tick.
     private(set) var answeredAt: [NodeID: NIODeadline] = [:]
 

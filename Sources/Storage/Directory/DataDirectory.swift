@@ -28,11 +28,12 @@ package final class DataDirectory: Sendable {
     /// - Parameters:
     ///   - reserveBytes: size of the reserve; one that is missing is allocated if there is room.
     ///   - formatVersionMax: the newest format version that the caller takes.
+    ///   - recovers: also opens a directory whose recovery was interrupted.
     /// - Throws: `notFormatted`, `halfFormatted`, `notEmpty`, `foreign`, `locked`, `version`, `corrupted`,
     ///   `inputOutput`, each with a sentence that says what to do.
     package static func open(
         at path: String, reserveBytes: Int = 16 << 20,
-        formatVersionMax: Int = NodeIdentity.formatVersions.upperBound
+        formatVersionMax: Int = NodeIdentity.formatVersions.upperBound, recovers: Bool = false
     ) throws(DirectoryError) -> DataDirectory {
         let layout = DataLayout(path)
         try DataDirectory.requireFormatted(layout)
@@ -40,6 +41,7 @@ package final class DataDirectory: Sendable {
         _ = try readIdentity(layout, versions)  // Before the lock, which would touch what is not ours. Keeps (3).
         let lock = try OpenLock(layout.lock)
         try refuseRemoved(layout)
+        if !recovers { try refuseRecovering(layout) }
         // Again: whoever held the lock may have sealed it meanwhile.
         let (identity, version) = try readIdentity(layout, versions)
         return try DataDirectory(layout, identity, version, lock, reserveBytes)

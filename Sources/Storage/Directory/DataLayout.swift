@@ -12,6 +12,8 @@ package struct DataLayout: Sendable, Equatable {
     package var peers: String { root + "/peers" }
     package var address: String { root + "/address" }
     package var removed: String { root + "/removed" }
+    /// Present while a recovery runs.
+    package var recovering: String { root + "/recovering" }
     package var lock: String { root + "/lock" }
     package var reserve: String { root + "/reserve" }
     package var log: String { root + "/log" }

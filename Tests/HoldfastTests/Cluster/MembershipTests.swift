@@ -1,4 +1,5 @@
 import Foundation
+import ReplicaCore
 import Storage
 import Synchronization
 import Testing
@@ -22,14 +23,25 @@ final class ElasticCluster: Sendable {
         return try #require(nodes.withLock { $0[id] })
     }
 
-    /// Formats a node that joins, with small segments as `TestCluster.format` has them, and starts it.
+    /// Formats a node that joins and starts it.
     func start(joining id: UInt64) async throws {
-        let endpoint = "127.0.0.1:\(try freePorts(1)[0])"
-        let report = try await base.client().membership(.stale)
-        let request = JoinRequest(
+        try await format(joining: id, at: "127.0.0.1:\(try freePorts(1)[0])")
+        try await restart(id)
+    }
+
+    /// Formats a node that joins, with small segments as `TestCluster.format` has them; `source` is a node of the cluster.
+    func format(joining id: UInt64, at endpoint: String, from source: String? = nil) async throws {
+        var configuration = NodeConfiguration(.client(endpoints: [try source ?? self.endpoint(1)]))
+        configuration.timeoutMilliseconds = 10_000
+        let client = try HoldfastNode(configuration, logger: quiet)
+        try await client.start()
+        let report = try await client.store.membership(.stale)
+        await client.stop()
+        var request = JoinRequest(
             node: id, cluster: report.cluster, bootstrap: report.bootstrap, lineage: report.lineage,
             members: report.first.map { .init(node: $0.node, endpoint: $0.endpoint) }, address: endpoint,
             nowMilliseconds: WallClock.milliseconds)
+        request.formatVersion = Int(report.featureVersion)
         _ = try DataDirectory.join(at: base.directory(id), request) { layout, identity throws(DirectoryError) in
             do throws(LogError) {
                 var options = LogOptions()
@@ -40,7 +52,6 @@ final class ElasticCluster: Sendable {
             }
         }
         endpoints.withLock { $0[id] = endpoint }
-        try await restart(id)
     }
 
     func restart(_ id: UInt64) async throws {
@@ -188,6 +199,174 @@ extension ClusterTests {
                 #expect(try await admin.members().members.map(\.role) == [.voter, .learner])
                 try await admin.removeMember(2)
                 #expect(try await admin.members().removed == [2])
+            }
+        }
+
+        @Test func aRollingRestartLosesNoRequest() async throws {
+            try await withCluster { cluster in
+                let writers = Writers()
+                var stores: [Store] = []
+                for id in cluster.ids { stores.append(try await cluster.client([id])) }
+                let reads = Shared<[String]>([])
+                let isOver = Shared(false)
+                let reader = try await cluster.client()
+                try await withThrowingTaskGroup(of: Void.self) { group in
+                    for (writer, store) in stores.enumerated() {
+                        group.addTask { await writers.run(store, writer: writer) }
+                    }
+                    group.addTask {
+                        while !isOver.withLock({ $0 }) {
+                            do {
+                                _ = try await reader.get("w0/1")
+                            } catch {
+                                reads.withLock { $0.append("\(error)") }
+                            }
+                        }
+                    }
+                    do {
+                        // Clients learn the other members a second after their first answer.
+                        try await Task.sleep(nanoseconds: 1_500_000_000)
+                        // Twice round: each time the leader, and then the others.
+                        for _ in 0..<2 {
+                            let leader = try await cluster.leader()
+                            for id in [leader] + cluster.ids.filter({ $0 != leader }) {
+                                try await cluster.stop(id)
+                                try await cluster.start(id)
+                            }
+                        }
+                    } catch {
+                        writers.end()
+                        isOver.withLock { $0 = true }
+                        throw error
+                    }
+                    writers.end()
+                    isOver.withLock { $0 = true }
+                    try await group.waitForAll()
+                }
+                #expect(writers.failures.withLock { $0 } == [])
+                #expect(reads.withLock { $0 } == [])
+                for (key, value) in writers.acknowledged.withLock({ $0 }) {
+                    #expect(try await reader.text(Key(key)) == value)
+                }
+                try await cluster.agree()
+            }
+        }
+
+        @Test func aWipedNodeIsToldTheCommandsAndReplacedUnderLoad() async throws {
+            try await withElasticCluster { cluster in
+                let admin = try await cluster.base.client([1])
+                for id in UInt64(2)...3 {
+                    try await cluster.start(joining: id)
+                    try await admin.addLearner(id, endpoint: cluster.endpoint(id))
+                    try await admin.promote(id)
+                }
+                let writers = Writers()
+                let store = try await cluster.base.client([1])
+                async let writing: Void = writers.run(store, writer: 0)
+                try await cluster.stop(3)
+                // The same directory made anew under the old ID, as somebody would who does not know better.
+                try FileManager.default.removeItem(atPath: cluster.base.directory(3))
+                let place = try cluster.endpoint(3)
+                try await cluster.format(joining: 3, at: place)
+                try await cluster.restart(3)
+                let told = await (try cluster.node(3)).failure()
+                #expect(told?.code == .incompatible)
+                for command in ["node format --data DIR --id 4", "--listen \(place)", "cluster replace 3 4=\(place)"] {
+                    #expect(told?.message.contains(command) == true, "\(told?.message ?? "")")
+                }
+                try await cluster.stop(3)
+                try await cluster.format(joining: 4, at: place)
+                try await cluster.restart(4)
+                try await admin.replaceMember(3, with: 4, endpoint: place)
+                try await admin.replaceMember(3, with: 4, endpoint: place)
+                writers.end()
+                await writing
+                #expect(writers.failures.withLock { $0 } == [])
+                let members = try await admin.members()
+                #expect(members.members.map(\.id) == [1, 2, 4] && members.removed == [3])
+                for (key, value) in writers.acknowledged.withLock({ $0 }) {
+                    #expect(try await cluster.node(4).store.text(Key(key)) == value)
+                }
+            }
+        }
+
+        @Test func aVoterDoesNotLeaveWithTheOnlyCopies() async throws {
+            try await withElasticCluster { cluster in
+                let admin = try await cluster.base.client([1])
+                try await cluster.start(joining: 2)
+                try await admin.addLearner(2, endpoint: cluster.endpoint(2))
+                try await admin.promote(2)
+                // Without its peer no write is done, and no change either.
+                try await cluster.stop(2)
+                let lonely = await refusal {
+                    try await admin.withTimeout(milliseconds: 1_500).removeMember(1)
+                }
+                #expect([.unavailable, .preconditionFailed, .outcomeUnknown].contains(lonely?.code))
+                try await cluster.restart(2)
+                try await cluster.start(joining: 3)
+                try await admin.addLearner(3, endpoint: cluster.endpoint(3))
+                try await admin.promote(3)
+                try await cluster.stop(3)
+                // Of three one is away: the other two are the quorum, and neither may go.
+                let refused = await refusal { try await admin.removeMember(2) }
+                #expect(refused?.code == .preconditionFailed && refused?.message.contains("no quorum") == true)
+                try await admin.put("k", "v")
+                try await admin.removeMember(3)
+                #expect(try await admin.members().members.map(\.id) == [1, 2])
+            }
+        }
+
+        @Test func aSurvivorBecomesAClusterOfItsOwnWithEverythingItHas() async throws {
+            try await withElasticCluster { cluster in
+                let admin = try await cluster.base.client([1])
+                for id in UInt64(2)...3 {
+                    try await cluster.start(joining: id)
+                    try await admin.addLearner(id, endpoint: cluster.endpoint(id))
+                    try await admin.promote(id)
+                }
+                for number in 0..<50 { try await admin.put(Key("k\(number)"), "\(number)") }
+                let before = try await cluster.node(3).store.status()
+                try await eventually("node 3 has everything") {
+                    let text = try await cluster.node(3).store.text("k49", consistency: .stale)
+                    return text == "49"
+                }
+                for id in UInt64(1)...3 { try await cluster.stop(id) }
+                let directory = cluster.base.directory(3)
+                let survivor = try await HoldfastNode.survey(directory: directory, logger: quiet)
+                #expect(survivor.node == 3 && survivor.others == [1, 2] && survivor.lackingModels == [])
+                let place3 = try cluster.endpoint(3)
+                #expect(survivor.lineage == before.lineage && survivor.endpoint == place3)
+                // Cut off after the mark: the directory is neither the old node's nor the new one's.
+                let mark = RecoveryMark(lineage: Identifier(7, 7), endpoint: try cluster.endpoint(3))
+                do {
+                    let opened = try DataDirectory.open(at: directory)
+                    try opened.beginRecovery(mark)
+                }
+                let half = await refusal { try await cluster.restart(3) }
+                #expect(half?.message.contains("cluster recover --from-survivors") == true)
+                let made = try await HoldfastNode.recover(directory: directory, logger: quiet)
+                #expect(made.lineage == mark.lineage.hex, "an interrupted recovery goes on to the same end")
+                try await cluster.restart(3)
+                let store = try cluster.node(3).store
+                for number in 0..<50 { #expect(try await store.text(Key("k\(number)")) == "\(number)") }
+                let status = try await store.status()
+                #expect(status.leader == 3 && status.lineage == mark.lineage.hex && status.nodes.map(\.id) == [3])
+                // The old members cannot come back, and their IDs cannot either.
+                try await cluster.base.start(1)
+                try await eventually("node 1 has no leader") {
+                    try await cluster.node(1).store.status().leader == nil
+                }
+                #expect(try await store.status().nodes.map(\.id) == [3])
+                let reused = await refusal { try await store.addLearner(2, endpoint: cluster.endpoint(2)) }
+                #expect(reused?.code == .alreadyExists)
+                // A new node gets what is there, though no log begins there.
+                let place = "127.0.0.1:\(try freePorts(1)[0])"
+                try await cluster.format(joining: 4, at: place, from: cluster.endpoint(3))
+                try await cluster.restart(4)
+                try await store.addLearner(4, endpoint: place)
+                try await store.promote(4)
+                #expect(try await cluster.node(4).store.text("k7") == "7")
+                #expect(try await store.members().members.map(\.role) == [.voter, .voter])
             }
         }
     }
