@@ -36,6 +36,11 @@ package enum Event: Sendable {
     case snapshotAvailable(Snapshot?)
     /// The answer to `.readLog`: entries from `first`, contiguous; empty when the read failed.
     case logRead(to: NodeID, first: LogIndex, entries: [Entry])
+    /// A member's log was damaged and begun anew: what it acknowledged until now counts no more. Only a leader has something to forget;
+    /// ask for a read index afterwards, and give the member its vote back once it holds everything through that.
+    case progressForgotten(of: NodeID)
+    /// A replica that started with `withholdsVotes` holds everything that may have counted on it (`Raft.holds(committedThrough:)`).
+    case votesAllowed
     /// The turn ends: release the work that gathered since the last `.collect`.
     case collect
 }

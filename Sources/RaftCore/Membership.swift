@@ -17,7 +17,7 @@ package struct Membership: Sendable {
     package internal(set) var progress: [Progress] = []
     private var votes: [(node: NodeID, granted: Bool)] = []
 
-    private let inflights: Inflights
+    let inflights: Inflights
     private let usesSessions: Bool
     private var lastSession: UInt64 = 0
 
@@ -228,11 +228,16 @@ extension Membership {
 
     /// A new member counts as active, else the next check of the quorum could depose a leader that just added it.
     private mutating func join(_ node: NodeID, asLearner: Bool, lastIndex: LogIndex) {
-        lastSession += 1
         let joined = Progress(
             id: node, next: max(lastIndex, 1), inflights: inflights, isLearner: asLearner, recentActive: true,
-            session: usesSessions ? lastSession : 0)
+            session: newSession())
         progress.insert(joined, at: progress.firstIndex { $0.id > node } ?? progress.endIndex)
+    }
+
+    /// A number that no dealings with a member had before; 0 when sessions are off.
+    mutating func newSession() -> UInt64 {
+        lastSession += 1
+        return usesSessions ? lastSession : 0
     }
 
     private func check() throws(ConfigurationError) {

@@ -100,9 +100,9 @@ extension Raft {
         }
     }
 
-    /// Whether this replica may become leader: it votes, and no snapshot is being installed.
+    /// Whether this replica may become leader: it votes, does not withhold its vote, and no snapshot is being installed.
     var isPromotable: Bool {
-        guard let place = members.place(of: id) else { return false }
+        guard !withholdsVotes, let place = members.place(of: id) else { return false }
         return !members.progress[place].isLearner && log.incoming == nil
     }
 
@@ -159,7 +159,8 @@ extension Raft {
         let isFree =
             vote == message.from || (vote == noNode && leader == noNode) || (isPreVote && message.term > term)
         // A learner votes too: it may have been promoted without knowing it yet, and its vote may be needed.
-        guard isFree, log.isCovered(by: EntryID(term: message.logTerm, index: message.index)) else {
+        // Keeps (10).
+        guard isFree, !withholdsVotes, log.isCovered(by: EntryID(term: message.logTerm, index: message.index)) else {
             send(Message(response, to: message.from, term: term, reject: true))
             return
         }

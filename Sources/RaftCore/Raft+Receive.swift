@@ -109,7 +109,7 @@ extension Raft {
             merge(message)
         case .heartbeat:
             hear(message.from)
-            log.advanceCommit(to: message.commit)
+            if believes(commit: message.commit) { log.advanceCommit(to: message.commit) }
             send(
                 Message(.heartbeatResponse, to: message.from, context: message.context, session: message.session))
         case .installSnapshot:

@@ -20,6 +20,7 @@
 /// 7. No node is voter and learner at once; a configuration that is not joint has no outgoing part.
 /// 8. Persist sequences rise by one; a receipt of an earlier term proves nothing about the log.
 /// 9. A position of a read round is never reused within a term.
+/// 10. A replica that withholds its vote gives none and does not campaign (`Raft+Amnesia.swift`).
 package struct Raft: ~Copyable {
     package let configuration: RaftConfiguration
     /// The current term; 0 before the first election.
@@ -42,6 +43,9 @@ package struct Raft: ~Copyable {
     var uncommittedBytes = 0
     /// Whether a `timeoutNow` left in this term: its target may campaign at any time, so no lease holds.
     var leaseIsVoid = false
+
+    /// Whether this replica's log was begun anew and its vote must not count yet.
+    package internal(set) var withholdsVotes: Bool
 
     /// Ticks since the last election timeout (leader, candidate) or the last word of the leader (follower).
     var electionElapsed = 0
@@ -80,6 +84,7 @@ package struct Raft: ~Copyable {
         members = Membership(configuration)
         term = start.hardState.term
         vote = start.hardState.vote
+        withholdsVotes = start.withholdsVotes
         shownHardState = HardState()
         shownLeadership = Leadership(role: .follower, leader: noNode, term: 0)
         restoreMembers(start.configuration)
@@ -127,6 +132,10 @@ package struct Raft: ~Copyable {
             log.available = snapshot
         case .logRead(let node, let first, let entries):
             logRead(to: node, first: first, entries: entries)
+        case .progressForgotten(let node):
+            forgetProgress(of: node)
+        case .votesAllowed:
+            withholdsVotes = false
         case .collect:
             collect(into: &effects)
         }

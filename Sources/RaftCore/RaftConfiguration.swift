@@ -87,6 +87,9 @@ package struct RaftStart: Sendable {
     /// The tail of the log with payloads: contiguous, ends at `lastIndex`, starts at or below `applied + 1`.
     /// Entries in it need no run in `terms`.
     package var tail: [Entry] = []
+    /// The log was damaged and begun anew, so that this replica may lack what it had acknowledged: it gives no vote and does not
+    /// campaign before `.votesAllowed`.
+    package var withholdsVotes = false
 
     package init() {}
 }

@@ -12,6 +12,7 @@ struct SafetyTests {
         var restarts = false
         var changesMembers = false
         var compacts = false
+        var damages = false
         var testDescription: String { name }
     }
 
@@ -20,6 +21,8 @@ struct SafetyTests {
         Weather(name: "heavy loss and restarts", lossPercent: 25, restarts: true),
         Weather(name: "membership changes", changesMembers: true),
         Weather(name: "all of it, with compaction", restarts: true, changesMembers: true, compacts: true),
+        Weather(name: "damaged logs", restarts: true, damages: true),
+        Weather(name: "damaged logs, with compaction", lossPercent: 2, restarts: true, compacts: true, damages: true),
     ]
 
     @Test(
@@ -36,17 +39,30 @@ struct SafetyTests {
             settings.forwardsProposals = seed % 2 == 0
             settings.preVote = seed % 3 != 0
         }
-        for number in 0..<4000 {
+        for number in 0..<(weather.damages ? 12_000 : 4_000) {
             act(simulation, weather, &dice, number)
             if number % 200 == 0 { simulation.checkLogMatching() }
         }
         simulation.checkLogMatching()
         #expect(simulation.violations.isEmpty, "seed \(seed): \(simulation.violations.prefix(5))")
         #expect(!simulation.history.isEmpty, "seed \(seed): nothing was ever committed")
+        if weather.damages { #expect(simulation.recovered > 0, "seed \(seed): no damaged node came back") }
     }
 
     private func act(_ simulation: Simulation, _ weather: Weather, _ dice: inout Dice, _ number: Int) {
         let id = NodeID(dice.roll(simulation.nodes.count) + 1)
+        if weather.damages {
+            switch dice.roll(800) {
+            case 0..<2: simulation.damage(id)
+            case 2..<20: simulation.forget(at: id)
+            case 20..<400: simulation.recover()
+            default: break
+            }
+            // A network that keeps up, else nothing comes back before the next damage.
+            simulation.deliver(&dice, lossPercent: weather.lossPercent, duplicatePercent: 0)
+            simulation.finishWrite(NodeID(dice.roll(3) + 1))
+            simulation.finishApply(NodeID(dice.roll(3) + 1))
+        }
         switch dice.roll(100) {
         case 0..<18: simulation.step(id, .tick)
         case 18..<60:

@@ -23,6 +23,8 @@ struct Disk {
     var entries: [Entry] = []
     var applied: LogIndex = 0
     var configuration = ConfState()
+    /// The log was damaged and begun anew.
+    var withholdsVotes = false
 
     var lastIndex: LogIndex { compacted.index + UInt64(entries.count) }
 
@@ -66,6 +68,7 @@ struct Disk {
         start.compacted = compacted
         start.lastIndex = lastIndex
         start.tail = entries
+        start.withholdsVotes = withholdsVotes
         return start
     }
 }
@@ -154,7 +157,14 @@ final class Simulation {
             case .persist(let persist): node.writes.append(persist)
             case .send(let message): mail.append(message)
             case .apply(let entries): node.applies.append(entries)
-            case .readReady(let index, let context): finishRead(index, context)
+            case .readReady(let index, let context):
+                finishRead(index, context)
+                // Only the word of the leader that forgot counts, of the term in which it did.
+                if let asked = recovery, asked.context == context, asked.leader == node.id,
+                    node.raft.role == .leader, node.raft.term == asked.term
+                {
+                    recovery?.index = index
+                }
             case .readLog(let target, let first, let bytesMax):
                 let entries = node.disk.read(from: first, bytesMax: bytesMax)
                 perform(node.step(.logRead(to: target, first: first, entries: entries)), of: node)
@@ -219,6 +229,54 @@ final class Simulation {
                     index: index, term: node.disk.compacted.term, configuration: node.disk.configuration)))
         step(id, .compacted(through: index))
     }
+
+    /// Loses the log of a node but for what it has applied, as damage does, unless another node's is lost already.
+    func damage(_ id: NodeID) {
+        guard nodes.allSatisfy({ !$0.disk.withholdsVotes || $0.id == id }) else { return }
+        let node = self[id]
+        let applied = node.disk.applied
+        if applied >= node.disk.compacted.index {
+            if applied > node.disk.compacted.index { node.disk.compact(through: applied) }
+            node.disk.entries = []
+        }
+        node.disk.hardState.commit = node.disk.compacted.index
+        node.disk.withholdsVotes = true
+        recovery = nil
+        node.restart()
+    }
+
+    /// A leader forgets what the damaged node acknowledged, and then asks for a read index.
+    func forget(at leader: NodeID) {
+        guard let damaged = nodes.first(where: { $0.disk.withholdsVotes }), damaged.id != leader,
+            self[leader].raft.role == .leader
+        else { return }
+        step(leader, .progressForgotten(of: damaged.id))
+        read(leader)
+        recovery = Recovery(context: nextContext, leader: leader, term: self[leader].raft.term)
+    }
+
+    /// The damaged node has its vote again once it holds what the leader's index says.
+    func recover() {
+        guard let damaged = nodes.first(where: { $0.disk.withholdsVotes }), let index = recovery?.index,
+            damaged.raft.holds(committedThrough: index)
+        else { return }
+        damaged.disk.withholdsVotes = false
+        recovery = nil
+        recovered += 1
+        step(damaged.id, .votesAllowed)
+    }
+
+    /// What is known of the way back of the damaged node.
+    private struct Recovery {
+        var context: UInt64
+        var leader: NodeID
+        var term: Term
+        var index: LogIndex?
+    }
+
+    private var recovery: Recovery?
+    /// How often a damaged node has its vote again.
+    private(set) var recovered = 0
 
     /// Delivers, duplicates or loses a message; out of 100.
     func deliver(_ dice: inout Dice, lossPercent: Int, duplicatePercent: Int) {
