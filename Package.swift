@@ -86,6 +86,8 @@ let package = Package(
             ], path: "Tests/Campaign"),
         .testTarget(name: "EndToEndTests", dependencies: ["HoldfastCLI", "Processes"]),
         .testTarget(
+            name: "RepairTests", dependencies: ["HoldfastCLI", "Processes", "Storage", "ReplicaCore"]),
+        .testTarget(
             name: "FaultTests", dependencies: ["Holdfast", "HoldfastCLI", "Processes", logging], exclude: ["Interposer"]
         ),
     ]

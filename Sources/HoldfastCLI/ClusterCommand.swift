@@ -10,7 +10,7 @@ struct ClusterCommand: ParsableCommand {
         discussion: "Example:\n  holdfast cluster status --endpoint 127.0.0.1:7001",
         subcommands: [
             StatusVerb.self, MembersVerb.self, AddLearnerVerb.self, PromoteVerb.self, RemoveVerb.self, ReplaceVerb.self,
-            TransferLeader.self, RecoverVerb.self,
+            TransferLeader.self, RecoverVerb.self, RebuildVerb.self, ScrubVerb.self,
         ])
 
     /// `cluster transfer-leader N`.

@@ -47,6 +47,10 @@ struct ServeCommand: AsyncParsableCommand {
     var absenceMilliseconds: String?
     @Option(help: ArgumentHelp("State snapshots sent a second, in bytes.", valueName: "n"))
     var snapshotBytesPerSecond: String?
+    @Option(help: ArgumentHelp("How often everything at rest is read and checked.", valueName: "n"))
+    var scrubMilliseconds: String?
+    @Option(help: ArgumentHelp("Bytes of chunks a second that a scrub reads.", valueName: "n"))
+    var scrubBytesPerSecond: String?
     @Option(
         help: ArgumentHelp(
             "Hold the cluster's feature version back, so that an upgrade can still be undone.", valueName: "n"))
@@ -100,6 +104,8 @@ struct ServeCommand: AsyncParsableCommand {
         flags[.logEntriesMax] = logEntriesMax
         flags[.absenceMilliseconds] = absenceMilliseconds
         flags[.snapshotBytesPerSecond] = snapshotBytesPerSecond
+        flags[.scrubMilliseconds] = scrubMilliseconds
+        flags[.scrubBytesPerSecond] = scrubBytesPerSecond
         flags[.featureVersionMax] = featureVersionMax
         flags[.logLevel] = global.logLevel?.rawValue
         let path = config ?? environment["HOLDFAST_CONFIG"].flatMap { $0.isEmpty ? nil : $0 }

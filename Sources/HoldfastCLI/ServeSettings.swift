@@ -11,6 +11,7 @@ struct ServeSettings {
         case data, listen, allowPlaintext, heartbeatMilliseconds, electionMilliseconds, timeoutMilliseconds
         case rowCacheBytes, uploadIdleMilliseconds, sweepMilliseconds
         case logBytesMax, logEntriesMax, absenceMilliseconds, snapshotBytesPerSecond
+        case scrubMilliseconds, scrubBytesPerSecond
         case featureVersionMax, logLevel
 
         /// The name of the environment's variable.
@@ -68,6 +69,8 @@ struct ServeSettings {
         try set(.logEntriesMax, &configuration.logEntriesMax)
         try set(.absenceMilliseconds, &configuration.absenceMilliseconds)
         try set(.snapshotBytesPerSecond, &configuration.snapshotBytesPerSecond)
+        try set(.scrubMilliseconds, &configuration.scrubMilliseconds)
+        try set(.scrubBytesPerSecond, &configuration.scrubBytesPerSecond)
         configuration.featureVersionMax = try number(.featureVersionMax)
         return configuration
     }

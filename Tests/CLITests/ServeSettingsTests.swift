@@ -45,6 +45,7 @@ import Testing
             .heartbeatMilliseconds, .electionMilliseconds, .timeoutMilliseconds, .rowCacheBytes,
             .uploadIdleMilliseconds, .sweepMilliseconds, .logBytesMax, .logEntriesMax, .absenceMilliseconds,
             .snapshotBytesPerSecond,
+            .scrubMilliseconds, .scrubBytesPerSecond,
         ]
         let lines = names.enumerated().map { "\($1.rawValue): \(1001 + $0)" }
         let text = "data: /d\n" + lines.joined(separator: "\n")
@@ -53,6 +54,7 @@ import Testing
             found.heartbeatMilliseconds, found.electionMilliseconds, found.timeoutMilliseconds,
             found.rowCacheBytes, found.uploadIdleMilliseconds, found.sweepMilliseconds, found.logBytesMax,
             found.logEntriesMax, found.absenceMilliseconds, found.snapshotBytesPerSecond,
+            found.scrubMilliseconds, found.scrubBytesPerSecond,
         ]
         #expect(values == names.indices.map { 1001 + $0 })
     }

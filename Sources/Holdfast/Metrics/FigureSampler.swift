@@ -5,6 +5,8 @@ internal import Transport
 /// Copies figures that the stores and the transport keep for themselves into metrics, when somebody asks for them.
 final class FigureSampler: Sendable {
     private let factory: any MetricsFactory
+    /// What the last scrub found; set once the node is wired.
+    let scrub = Relay<@Sendable () -> ScrubReport>()
     private let log: LogStore
     private let rows: RowStore
     private let state: MemberState
@@ -30,6 +32,7 @@ final class FigureSampler: Sendable {
     /// Sets every gauge to its value now.
     func sample() {
         let now = state.now
+        sampleScrub()
         set("applied_index", now.applied.index)
         set("commit_index", now.commit)
         set("revision", now.applied.revision)
@@ -43,6 +46,7 @@ final class FigureSampler: Sendable {
         set("complete_revision", min(through, now.applied.revision))
         set("missing_bytes", missing)
         set("quarantined", now.quarantine == nil ? 0 : 1)
+        set("vote_withheld", now.hasNoVote ? 1 : 0)
         set("feed_tied", now.isFeedTied ? 1 : 0)
         sampleLog()
         sampleRows()
@@ -57,6 +61,16 @@ final class FigureSampler: Sendable {
         set("open_files_max", UInt64(ProcessLimits.raiseFiles()))
         set("chunk_mappings", UInt64(MappingBudget.process.used))
         set("chunk_mappings_max", UInt64(MappingBudget.process.most))
+    }
+
+    private func sampleScrub() {
+        guard let report = scrub.body?() else { return }
+        set("scrub_running", report.isRunning ? 1 : 0)
+        set("scrubs_ended", report.ended)
+        set("scrub_chunks", report.chunks)
+        set("scrub_bytes", report.bytes)
+        set("scrub_bad_chunks", report.badChunks)
+        set("scrub_bad_rows", report.areRowsBad ? 1 : 0)
     }
 
     private func sampleChunks() {

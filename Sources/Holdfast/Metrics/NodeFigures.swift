@@ -17,6 +17,8 @@ final class NodeFigures: Sendable {
     let configurations: Counter
     let configurationsRefused: Counter
     let handOvers: Counter
+    let logRepairs: Counter
+    let rebuilds: Counter
 
     /// Counters made by `factory`.
     init(factory: any MetricsFactory) {
@@ -36,5 +38,7 @@ final class NodeFigures: Sendable {
         configurations = counter("configuration_changes")
         configurationsRefused = counter("configuration_changes_refused")
         handOvers = counter("leadership_hand_overs")
+        logRepairs = counter("log_repairs")
+        rebuilds = counter("rebuilds")
     }
 }

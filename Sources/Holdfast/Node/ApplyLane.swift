@@ -23,6 +23,7 @@ final class ApplyLane: Sendable {
     private enum Work: Sendable {
         case entries([CommittedEntry])
         case snapshot(StagedRows)
+        case rebuild(RebuiltRows)
     }
 
     private let lane: Lane<Work>
@@ -45,6 +46,10 @@ final class ApplyLane: Sendable {
                     worker.apply(group, onApplied: onApplied, onFault: onFault)
                     group = []
                     worker.install(staged, onInstalled: onInstalled, onFault: onFault)
+                case .rebuild(let rebuilt):
+                    worker.apply(group, onApplied: onApplied, onFault: onFault)
+                    group = []
+                    worker.rebuild(rebuilt)
                 }
             }
             worker.apply(group, onApplied: onApplied, onFault: onFault)
@@ -56,6 +61,9 @@ final class ApplyLane: Sendable {
 
     /// Queues the rows of a snapshot, behind all entries that were submitted before.
     func install(_ staged: StagedRows) { lane.submit(.snapshot(staged)) }
+
+    /// Queues rows that were fetched anew, to take the place of those here; see `RebuiltRows`.
+    func rebuild(_ rows: RebuiltRows) { lane.submit(.rebuild(rows)) }
 
     /// Applies what is queued and ends the thread.
     func stop() { lane.stop() }
@@ -134,6 +142,24 @@ private final class ApplyWorker: @unchecked Sendable {
             fail(error.message, error.isCorruption, onFault)
         } catch {
             fail("\(error)", false, onFault)
+        }
+    }
+
+    /// Brings fetched rows to where those here are, and puts them in force. Those here stay as they are if that fails.
+    func rebuild(_ rebuilt: RebuiltRows) {
+        guard !hasFailed else {
+            return rebuilt.end(.failure(HoldfastError(.unavailable, "the rows here have failed; restart the node")))
+        }
+        do throws(HoldfastError) {
+            let (loaded, state) = try rebuilt.broughtTo(applier.state.index)
+            rows.replace(with: rebuilt.staged.rows, settingAside: rebuilt.aside)
+            applier = loaded
+            reader.refresh()
+            sweep = nil
+            isSweepDue = true
+            rebuilt.end(.success(state))
+        } catch {
+            rebuilt.end(.failure(error))
         }
     }
 

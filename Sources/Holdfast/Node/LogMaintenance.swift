@@ -28,6 +28,8 @@ final class LogMaintenance: @unchecked Sendable {
     private var flushMark: UInt64 = 0
     private var isFlushing = false
     private var absent: [NodeID] = []
+    /// Nothing above this index is let go: rows that are being fetched will be brought up to date from the log. Nil as a rule.
+    var hold: LogIndex?
 
     /// - Parameters:
     ///   - retention: what a leader keeps for its followers; its clock counts seconds.
@@ -107,7 +109,7 @@ final class LogMaintenance: @unchecked Sendable {
 
     /// Keeps (1).
     private func compact() {
-        let through = min(flushed, floor)
+        let through = min(flushed, floor, hold ?? .max)
         // While a snapshot is being installed, consensus is ahead of the log.
         guard through > compacted, replica.install == nil else { return }
         compacted = through

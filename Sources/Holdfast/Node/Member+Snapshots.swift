@@ -34,6 +34,20 @@ extension Member {
         _ snapshot: InstalledState, state: MemberState, replica: Replica, watches: WatchHub, chunks: NodeChunks,
         directory: DataDirectory, maintenance: LogMaintenance, configured: Configured, fault: Fault, logger: Logger
     ) {
+        show(snapshot, state: state, replica: replica, chunks: chunks, directory: directory, fault: fault)
+        replica.loop.execute {
+            configured.take()
+            maintenance.installed(snapshot.head.state.index)
+            replica.installed(snapshot.head.state)
+            watches.applied(snapshot.head.state.revision)
+        }
+    }
+
+    /// Other rows are in force: everyone who keeps something of the rows before learns what these say (on the apply thread).
+    static func show(
+        _ snapshot: InstalledState, state: MemberState, replica: Replica, chunks: NodeChunks, directory: DataDirectory,
+        fault: Fault
+    ) {
         let head = snapshot.head
         if let lineage = head.lineage {
             do throws(DirectoryError) {
@@ -57,12 +71,6 @@ extension Member {
         }
         // Lets the view of the rows before go, so that they are closed and removed.
         replica.readLane.submit { _, _ in }
-        replica.loop.execute {
-            configured.take()
-            maintenance.installed(head.state.index)
-            replica.installed(head.state)
-            watches.applied(head.state.revision)
-        }
     }
 
     /// Lets go of checkpoints that nobody reads (about once a second, on the control loop).

@@ -11,6 +11,10 @@ extension Member {
             return running
         }
         for clock in parts.clocks { clock.cancel() }
+        parts.repair?.cancel()
+        parts.scrub?.cancel()
+        damage.stop()
+        rebuild.stop()
         // First, so that a watch of this process ends instead of beginning anew here.
         router.close()
         let replica = self.replica

@@ -34,11 +34,18 @@ final class Member: Sendable {
     private let departure: Departure
     private let figures: FigureSampler
     private let feedCheck: FeedCheck
+    /// Gives the vote back after the log was damaged; nil where it was not.
+    private let logRepair: LogRepair?
+    let rebuild: Rebuild
+    let damage: RowsDamage
+    private let scrub: Scrub
     let logger: Logger
     let running = Mutex(Running())
 
     struct Running {
         var clocks: [RepeatedTask] = []
+        var repair: Task<Void, Never>?
+        var scrub: Task<Void, Never>?
     }
 
     /// The first failure that a member cannot survive.
@@ -132,7 +139,12 @@ final class Member: Sendable {
         let installed = Relay<@Sendable (InstalledState) -> Void>()
         let applyLane = ApplyLane(
             rows: stores.rows, applier: stores.applier, figures: figures, onApplied: { applied.body?($0) },
-            onInstalled: { installed.body?($0) }, onFault: { fault.report($0) })
+            onInstalled: { installed.body?($0) },
+            onFault: { [directory = stores.directory] in
+                // The next start fetches the rows anew before it serves.
+                if $0.code == .corrupted { _ = MemberStores.doubt(directory, $0.message) }
+                fault.report($0)
+            })
         let readLane = ReadLane(rows: stores.rows)
         let replies = ReplyQueue(loop: loops.request)
         let replica = Replica(
@@ -185,7 +197,29 @@ final class Member: Sendable {
         let quarantine = Quarantine(
             directory: stores.directory, state: state, replica: replica, watches: watches, chunks: chunks, fault: fault,
             figures: figures, logger: logger)
-        let integrity = IntegrityService(state: state, commands: commands, readLane: readLane, quarantine: quarantine)
+        maintenance = LogMaintenance(
+            replica: replica, peers: peers,
+            retention: LogRetention(
+                entriesMax: UInt64(configuration.logEntriesMax),
+                absenceMax: UInt64(configuration.absenceMilliseconds) / 1_000),
+            logBytesMax: UInt64(configuration.logBytesMax), flushBytes: UInt64(configuration.flushBytes),
+            rows: stores.rows, logger: logger)
+        let rebuild = Rebuild(
+            directory: stores.directory, replica: replica, log: stores.log, commands: commands, intake: intake,
+            maintenance: maintenance, quarantine: quarantine, fault: fault, figures: figures, logger: logger)
+        self.rebuild = rebuild
+        let damage = RowsDamage(quarantine: quarantine, rebuild: rebuild, logger: logger)
+        self.damage = damage
+        // The replica is reached from what repairs it, which must not keep it.
+        replica.onDamage.set { [weak damage] error in Task { [weak damage] in await damage?.found(error.message) } }
+        let scrub = Scrub(
+            chunks: chunks, rows: stores.rows, damage: damage, bytesPerSecond: configuration.scrubBytesPerSecond,
+            intervalMilliseconds: configuration.scrubMilliseconds, logger: logger)
+        self.scrub = scrub
+        self.figures.scrub.set { scrub.report }
+        let integrity = IntegrityService(
+            identity: identity, commands: commands, replica: replica, peers: IntegrityPeers(peers: peers),
+            quarantine: quarantine, rebuild: rebuild, scrub: scrub)
         let aside = MemberRequests(
             identity: identity, endpoint: "\(endpoint)", replica: replica, state: state, peers: peers, chunks: chunks,
             integrity: integrity, snapshots: shelf, seal: seal, versions: versions,
@@ -206,13 +240,12 @@ final class Member: Sendable {
         feedCheck = FeedCheck(
             node: identity.node, state: state, peers: IntegrityPeers(peers: peers), quarantine: quarantine,
             figures: figures, logger: logger)
-        maintenance = LogMaintenance(
-            replica: replica, peers: peers,
-            retention: LogRetention(
-                entriesMax: UInt64(configuration.logEntriesMax),
-                absenceMax: UInt64(configuration.absenceMilliseconds) / 1_000),
-            logBytesMax: UInt64(configuration.logBytesMax), flushBytes: UInt64(configuration.flushBytes),
-            rows: stores.rows, logger: logger)
+        logRepair =
+            stores.start.withholdsVotes
+            ? LogRepair(
+                node: identity.node, directory: stores.directory, replica: replica, state: state,
+                peers: IntegrityPeers(peers: peers), figures: figures, logger: logger) : nil
+        state.update { $0.hasNoVote = stores.start.withholdsVotes }
         let raiser = FeatureRaiser(
             replica: replica, peers: peers, versions: versions, state: state, seal: seal, logger: logger)
         self.raiser = raiser
@@ -230,10 +263,19 @@ final class Member: Sendable {
             let now = state.now
             return now.completeness.contains { $0.node == node && $0.through >= now.publishedRevision }
         }
-        installed.set { [state, logger, directory = stores.directory, maintenance] snapshot in
+        installed.set { [state, logger, directory = stores.directory, maintenance, shelf] snapshot in
             Self.installed(
                 snapshot, state: state, replica: replica, watches: watches, chunks: chunks, directory: directory,
                 maintenance: maintenance, configured: configured, fault: fault, logger: logger)
+            // Whoever sent the rows is sound: these are, too, and checkpoints of those before are not.
+            if quarantine.isOn {
+                shelf.forgetAll()
+                quarantine.leaveReporting()
+            }
+        }
+        rebuild.onRebuilt.set { [state, directory = stores.directory, shelf] snapshot in
+            Self.show(snapshot, state: state, replica: replica, chunks: chunks, directory: directory, fault: fault)
+            shelf.forgetAll()
         }
         Self.wireSnapshots(replica, service, shelf, intake)
         replica.snapshots.onInstalled = { [configuration, weak intake] in
@@ -303,7 +345,12 @@ final class Member: Sendable {
                 intake.check()
                 expireCheckpoints()
             }
-            running.withLock { $0.clocks = [clock, care] }
+            let repair = logRepair.map { repair in Task { await repair.run() } }
+            running.withLock {
+                $0.clocks = [clock, care]
+                $0.repair = repair
+                $0.scrub = Task { [scrub] in await scrub.run() }
+            }
             if replica.raft.confState.voters == [replica.raft.id] { replica.campaign() }
         }
     }

@@ -28,6 +28,8 @@ final class MemberState: Sendable {
         var startIndex: LogIndex
         /// Why the rows here are served to nobody; nil if they may be relied on.
         var quarantine: String?
+        /// The log was damaged and begun anew, and votes do not count yet.
+        var hasNoVote = false
         /// The members' words on the feed differ and no quorum says which is right.
         var isFeedTied = false
         /// The node is stopping: nothing more is applied.

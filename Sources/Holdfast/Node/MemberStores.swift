@@ -77,10 +77,8 @@ struct MemberStores: Sendable {
         let known = Int(configuration.featureVersionKnown)
         let directory = try DataDirectory.open(at: path, formatVersionMax: known, recovers: recovers)
         let rowOptions = RowStoreOptions(configuration, budget)
-        let place = RowsPlace(directory.layout)
-        try place.removeOthers()
-        let rows = try RowStore(path: try place.current(), options: rowOptions)
-        let (log, recovered) = try LogStore.open(directory: directory.layout.log)
+        let rows = try openRows(directory, rowOptions)
+        let (log, recovered) = try openLog(directory, rows, logger)
         if recovered.tornBytes > 0 {
             logger.notice(
                 "the end of the log was torn by a crash and cut off", metadata: ["bytes": "\(recovered.tornBytes)"])
@@ -106,10 +104,10 @@ struct MemberStores: Sendable {
                     + "\(FeatureVersion.known): a node may not go back to an older build; use the newer one")
         }
         guard state.index >= recovered.previousIndex else {
-            throw HoldfastError(
-                .corrupted,
-                "the rows of \(path) end at log index \(state.index), but the log begins after "
-                    + "\(recovered.previousIndex): rows were lost; rebuild this node from its peers")
+            log.close()
+            throw doubt(
+                directory,
+                "the rows end at log index \(state.index), but the log begins after \(recovered.previousIndex)")
         }
         guard recovered.hardState.term >= state.term else {
             // Term and vote are durable before any entry of their term is, so what the log holds of them is older than it was.
@@ -128,19 +126,21 @@ struct MemberStores: Sendable {
             directory: directory, log: log, rows: rows, rowOptions: rowOptions, chunks: chunks, applier: applier,
             lineage: applier.lineage,
             publishedRevision: published,
-            start: try start(recovered, state, applier.members, log))
+            start: try start(recovered, state, applier.members, log, directory))
     }
 
     /// What consensus starts from; a log that does not hold the last applied entry (a crash within the install of a state snapshot)
     /// begins anew behind it.
     private static func start(
-        _ recovered: RecoveredLog, _ state: AppliedState, _ members: Members, _ log: LogStore
+        _ recovered: RecoveredLog, _ state: AppliedState, _ members: Members, _ log: LogStore,
+        _ directory: DataDirectory
     ) throws(LogError) -> RaftStart {
         var needsReset = false
-        let start = try RaftStart(
+        var start = try RaftStart(
             recovered, applied: EntryID(term: state.term, index: state.index), configuration: members.confState,
             log: log, needsReset: &needsReset)
         if needsReset { log.submit(.reset(sequence: 0, index: state.index, term: state.term)) }
+        start.withholdsVotes = directory.repairMarks.contains { $0.cause == .log }
         return start
     }
 }

@@ -131,12 +131,13 @@ extension Replica {
 
     private func submit(_ jobs: [ReadJob]) {
         for job in jobs {
-            readLane.submit { [replies] view, fault in
+            readLane.submit { [replies, onDamage] view, fault in
                 let result: Result<ByteBuffer, HoldfastError>
                 do throws(HoldfastError) {
                     if let fault { throw fault }
                     result = .success(try job.execute(view))
                 } catch {
+                    if error.code == .corrupted { onDamage.body?(error) }
                     result = .failure(error)
                 }
                 replies.post(job.reply, result)

@@ -56,6 +56,8 @@ final class Replica: @unchecked Sendable {
     var disability: HoldfastError?
     /// Why nothing is answered from the rows here, which are not to be relied on; nil as a rule. Votes and appends go on.
     var quarantine: HoldfastError?
+    /// Told, on a read thread, of rows that cannot be read.
+    let onDamage = Relay<@Sendable (HoldfastError) -> Void>()
     /// The wait for the disk in progress at the last tick (`LogStore.flushStarted`), and the ticks that it has lasted.
     var stall: (began: UInt64, ticks: Int) = (0, 0)
 

@@ -226,13 +226,20 @@ public final class HoldfastNode: Service, Sendable {
         // Before anything is opened: a limit that is too low is a refusal, not a failure in the middle of the work.
         let budget = try ResourceBudget(
             isLocal ? .local : .member, files: ProcessLimits.raiseFiles(), mappings: ProcessLimits.mappings)
-        let stores = try await openStores(directory, budget, isLocal: isLocal)
         let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
         let loops = ClientLoops(request: group.next(), bulk: group.next())
         var settings = TransportSettings(logger: logger)
         settings.allowPlaintext = configuration.allowPlaintext
         settings.connectionsMax = budget.connections
         settings.bulkConnectionsMax = budget.bulkConnections
+        let stores: MemberStores
+        do throws(HoldfastError) {
+            stores = try await openWholeStores(directory, budget, isLocal: isLocal, loops, settings)
+        } catch {
+            // The first error is the one to report.
+            _ = try? await group.shutdownGracefully()
+            throw error
+        }
         let admission = Relay<Admit>()
         var listener: Listener?
         do throws(HoldfastError) {
@@ -264,6 +271,31 @@ public final class HoldfastNode: Service, Sendable {
     }
 
     private func began(_ running: Running) { phase.withLock { $0 = .running(running) } }
+
+    /// Opens the stores; rows that cannot be read are fetched from the peers first.
+    private func openWholeStores(
+        _ directory: String, _ budget: ResourceBudget, isLocal: Bool, _ loops: ClientLoops,
+        _ settings: TransportSettings
+    ) async throws(HoldfastError) -> MemberStores {
+        do throws(HoldfastError) {
+            return try await openStores(directory, budget, isLocal: isLocal)
+        } catch {
+            guard !isLocal, error.details[MemberStores.needsRows] != nil else { throw error }
+        }
+        let repair = RowsRepair(
+            path: directory, configuration: configuration, budget: budget, loops: loops, settings: settings,
+            logger: logger)
+        let result = await cancelWhenGracefulShutdown { () async -> Result<Void, HoldfastError> in
+            do throws(HoldfastError) {
+                try await repair.run()
+                return .success(())
+            } catch {
+                return .failure(error)
+            }
+        }
+        try result.get()
+        return try await openStores(directory, budget, isLocal: isLocal)
+    }
 
     private func openStores(
         _ directory: String, _ budget: ResourceBudget, isLocal: Bool

@@ -30,6 +30,10 @@ public struct NodeConfiguration: Sendable {
     public var uploadIdleMilliseconds = 24 * 3_600_000
     /// How often a node looks for chunks that nothing names.
     public var sweepMilliseconds = 60_000
+    /// How often a node reads everything that it keeps at rest and compares it with its names and checksums: once a week.
+    public var scrubMilliseconds = 7 * 24 * 3_600_000
+    /// Bytes of chunks a second that such a scrub reads.
+    public var scrubBytesPerSecond = 32 << 20
     /// Bytes of log kept for followers that are behind, at most, in whole segments of 64 MiB; one further behind gets a state snapshot.
     public var logBytesMax = 512 << 20
     /// Log entries kept for followers that are behind, at most.

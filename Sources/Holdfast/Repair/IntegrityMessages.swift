@@ -10,18 +10,31 @@ enum IntegrityRequest: Sendable, Hashable {
     /// A quorum has this chain hash after that revision: if yours is another, quarantine yourself. From the leader. Answer: done.
     case differs(revision: Revision, appliedAtLeast: LogIndex, right: Digest)
 
+    /// My log was damaged: forget what it acknowledged, confirm that you lead, and tell an index. To the leader. Answer: an index.
+    case forget(NodeID)
+    /// Have this node fetch its rows anew. From anyone, to any node, which passes it on. Answer: done, once it is rebuilt.
+    case rebuild(NodeID)
+    /// Have this node scrub, as `rebuild`. Answer: done, when it has begun.
+    case scrub(NodeID)
+    /// What did this node's last scrub find? As `rebuild`. Answer: a report.
+    case scrubReport(NodeID)
+
     private enum Tag: UInt8 {
         case feedHash = 1
         case differs = 2
+        case forget = 3
+        case rebuild = 4
+        case scrub = 5
+        case scrubReport = 6
     }
 
     /// Refuses what only members may ask.
     static func check(_ body: ByteBuffer, isMember: Bool) throws(HoldfastError) {
         guard !isMember, let tag = body.getInteger(at: body.readerIndex, as: UInt8.self) else { return }
         switch Tag(rawValue: tag) {
-        case .feedHash, .differs:
+        case .feedHash, .differs, .forget:
             throw HoldfastError(.permissionDenied, "this question is for members of the cluster only")
-        case nil: break
+        case .rebuild, .scrub, .scrubReport, nil: break
         }
     }
 
@@ -36,6 +49,18 @@ enum IntegrityRequest: Sendable, Hashable {
             writer.varint(revision)
             writer.varint(index)
             writer.digest(right)
+        case .forget(let node):
+            writer.byte(Tag.forget.rawValue)
+            writer.varint(node)
+        case .rebuild(let node):
+            writer.byte(Tag.rebuild.rawValue)
+            writer.varint(node)
+        case .scrub(let node):
+            writer.byte(Tag.scrub.rawValue)
+            writer.varint(node)
+        case .scrubReport(let node):
+            writer.byte(Tag.scrubReport.rawValue)
+            writer.varint(node)
         }
     }
 
@@ -46,6 +71,10 @@ enum IntegrityRequest: Sendable, Hashable {
         case .differs:
             return .differs(
                 revision: try reader.varint(), appliedAtLeast: try reader.varint(), right: try reader.digest())
+        case .forget: return .forget(try reader.varint())
+        case .rebuild: return .rebuild(try reader.varint())
+        case .scrub: return .scrub(try reader.varint())
+        case .scrubReport: return .scrubReport(try reader.varint())
         case nil: throw .unknownTag(what: "integrity request", tag)
         }
     }
@@ -59,11 +88,17 @@ enum IntegrityAnswer: Sendable, Hashable {
     case hash(Digest)
     /// There is nothing to compare: the revision is compacted here, or the rows are quarantined already.
     case nothing
+    /// A log index.
+    case index(LogIndex)
+    /// What a scrub found.
+    case scrub(ScrubReport)
 
     private enum Tag: UInt8 {
         case done = 0
         case hash = 1
         case nothing = 2
+        case index = 3
+        case scrub = 4
     }
 
     func encode(into writer: inout ByteWriter) {
@@ -73,6 +108,12 @@ enum IntegrityAnswer: Sendable, Hashable {
             writer.byte(Tag.hash.rawValue)
             writer.digest(digest)
         case .nothing: writer.byte(Tag.nothing.rawValue)
+        case .index(let index):
+            writer.byte(Tag.index.rawValue)
+            writer.varint(index)
+        case .scrub(let report):
+            writer.byte(Tag.scrub.rawValue)
+            report.encode(into: &writer)
         }
     }
 
@@ -82,6 +123,8 @@ enum IntegrityAnswer: Sendable, Hashable {
         case .done: return .done
         case .hash: return .hash(try reader.digest())
         case .nothing: return .nothing
+        case .index: return .index(try reader.varint())
+        case .scrub: return .scrub(try ScrubReport.decode(from: &reader))
         case nil: throw .unknownTag(what: "integrity answer", tag)
         }
     }

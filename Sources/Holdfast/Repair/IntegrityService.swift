@@ -5,16 +5,25 @@ internal import Storage
 
 /// Answers questions about the integrity of this node's state, off the control loop.
 final class IntegrityService: Sendable {
-    private let state: MemberState
+    private let identity: NodeIdentity
     private let commands: any CommandPlane
-    private let readLane: ReadLane
+    private let replica: Replica
+    private let peers: IntegrityPeers
     private let quarantine: Quarantine
+    private let rebuild: Rebuild
+    private let scrub: Scrub
 
-    init(state: MemberState, commands: any CommandPlane, readLane: ReadLane, quarantine: Quarantine) {
-        self.state = state
+    init(
+        identity: NodeIdentity, commands: any CommandPlane, replica: Replica, peers: IntegrityPeers,
+        quarantine: Quarantine, rebuild: Rebuild, scrub: Scrub
+    ) {
+        self.identity = identity
         self.commands = commands
-        self.readLane = readLane
+        self.replica = replica
+        self.peers = peers
         self.quarantine = quarantine
+        self.rebuild = rebuild
+        self.scrub = scrub
     }
 
     /// Answers one request.
@@ -28,6 +37,18 @@ final class IntegrityService: Sendable {
             answer = try await feedHash(after: revision, appliedAtLeast: index, deadline: deadline)
         case .differs(let revision, let index, let right):
             answer = try await differs(at: revision, appliedAtLeast: index, from: right, deadline: deadline)
+        case .forget(let node):
+            answer = .index(try await replica.forget(node, deadline: deadline))
+        case .rebuild(let node) where node == identity.node:
+            try await rebuild.run()
+            answer = .done
+        case .scrub(let node) where node == identity.node:
+            Task { [scrub] in await scrub.once() }
+            answer = .done
+        case .scrubReport(let node) where node == identity.node:
+            answer = .scrub(scrub.report)
+        case .rebuild(let node), .scrub(let node), .scrubReport(let node):
+            answer = try await peers.ask(node, request, deadline: deadline)
         }
         return .written { answer.encode(into: &$0) }
     }
@@ -40,7 +61,7 @@ final class IntegrityService: Sendable {
         try await commands.waitApplied(index, deadline: deadline)
         let result = await withCheckedContinuation {
             (continuation: CheckedContinuation<Result<IntegrityAnswer, HoldfastError>, Never>) in
-            readLane.submit { view, fault in
+            replica.readLane.submit { view, fault in
                 do throws(HoldfastError) {
                     if let fault { throw fault }
                     let state = view.state

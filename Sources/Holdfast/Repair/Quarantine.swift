@@ -65,6 +65,15 @@ final class Quarantine: Sendable {
         logger.notice("the quarantine has ended: the rows were rebuilt")
     }
 
+    /// As `leave`; a failure stops the node, which is quarantined again at its next start.
+    func leaveReporting() {
+        do throws(DirectoryError) {
+            try leave()
+        } catch {
+            fault.report(HoldfastError(.unavailable, "the end of the quarantine was not recorded: \(error.message)"))
+        }
+    }
+
     private func shut(_ mark: RepairMark) {
         let node = directory.identity.node
         let command = "holdfast cluster rebuild \(node)"

@@ -18,7 +18,7 @@ internal import Storage
 final class SnapshotIntake: @unchecked Sendable {
     private let replica: Replica
     private let peers: Peers
-    private let fetch: SnapshotFetch
+    let fetch: SnapshotFetch
     private let counters: SnapshotCounters
     private let logger: Logger
     /// The newest offer that stands.
@@ -31,6 +31,8 @@ final class SnapshotIntake: @unchecked Sendable {
     private var superseded: (index: LogIndex, by: NodeID)?
     /// Grows with every failure in a row, so that a full disk is not filled in a circle.
     private var pause = RetryPause()
+    /// The staging area is used for something else; offers wait.
+    private var isLent = false
 
     init(replica: Replica, peers: Peers, fetch: SnapshotFetch, counters: SnapshotCounters, logger: Logger) {
         self.replica = replica
@@ -50,6 +52,7 @@ final class SnapshotIntake: @unchecked Sendable {
         // One is being installed; the leader hears how that ended.
         guard replica.install == nil, replica.snapshots.staged == nil else { return }
         offer = message
+        if isLent { return refuse(isBad: false) }
         if ready != nil { return takeReady() }
         guard task == nil else { return }
         let manifest: SnapshotManifest
@@ -80,6 +83,17 @@ final class SnapshotIntake: @unchecked Sendable {
         task?.cancel()
         dropReady()
     }
+
+    /// Lends the staging area, unless a snapshot is on its way through it; until it is given back offers are refused.
+    func lend() -> Bool {
+        guard !isStopped, !isLent, task == nil, ready == nil, replica.install == nil, replica.snapshots.staged == nil
+        else { return false }
+        isLent = true
+        return true
+    }
+
+    /// Takes the staging area back.
+    func giveBack() { isLent = false }
 
     /// Ends what is under way.
     func stop() {

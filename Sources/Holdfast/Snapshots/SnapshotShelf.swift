@@ -178,6 +178,15 @@ final class SnapshotShelf: Sendable {
         return try await threads.run { [self] () throws(HoldfastError) in trim() }
     }
 
+    /// Lets every checkpoint go: they were made of rows that are not to be relied on. Blocks.
+    func forgetAll() {
+        let gone = state.withLock { state in
+            defer { state.kept = [] }
+            return state.kept.map(\.checkpoint)
+        }
+        remove(gone)
+    }
+
     /// A node whose rows are doubted gives them to nobody.
     private func checkSound() throws(HoldfastError) {
         if let refusal = refusal() {

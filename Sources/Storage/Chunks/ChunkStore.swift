@@ -83,17 +83,21 @@ package final class ChunkStore: Sendable {
     /// time: chunks that come and go meanwhile may or may not be seen.
     package func list(_ body: (ChunkID) -> Bool) throws(ChunkError) {
         for first in UInt8.min...UInt8.max {
-            let head = Hex.encode([first])
-            let names: [String]
-            do {
-                names = try FileTree.names(in: "\(path)/\(head)")
-            } catch {
-                throw ChunkError(error, doing: "list the chunks")
-            }
-            for name in names {
-                guard let id = ChunkID(hex: head + name), id.hex == head + name else { continue }  // Keeps (4).
+            for id in try list(beginningWith: first) {
                 guard body(id) else { return }
             }
+        }
+    }
+
+    /// The chunks whose names begin with a byte, in their order.
+    package func list(beginningWith first: UInt8) throws(ChunkError) -> [ChunkID] {
+        let head = Hex.encode([first])
+        do {
+            return try FileTree.names(in: "\(path)/\(head)").compactMap { name in
+                ChunkID(hex: head + name).flatMap { $0.hex == head + name ? $0 : nil }  // Keeps (4).
+            }
+        } catch {
+            throw ChunkError(error, doing: "list the chunks")
         }
     }
 

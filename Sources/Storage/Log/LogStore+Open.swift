@@ -1,14 +1,18 @@
 package import RaftCore
 
 extension LogStore {
-    private static let startName = "start"
-    private static let hardStateName = "hardstate"
+    static let startName = "start"
+    static let hardStateName = "hardstate"
 
     /// Creates an empty log in an existing directory and makes it durable; the start record, written last, makes it a log.
     ///
-    /// - Parameter identity: a number that no other log has; draw it at random.
+    /// - Parameters:
+    ///   - identity: a number that no other log has; draw it at random.
+    ///   - previous: the entry behind which the log begins.
+    ///   - hardState: the term, vote and commit index that it begins with.
     package static func format(
-        directory: String, identity: UInt64, options: LogOptions = LogOptions(), hardState: HardState = HardState()
+        directory: String, identity: UInt64, options: LogOptions = LogOptions(),
+        after previous: EntryID = EntryID(term: 0, index: 0), hardState: HardState = HardState()
     ) throws(LogError) {
         precondition(
             options.segmentBytes >= 2 * LogFormat.blockBytes && options.segmentBytes % LogFormat.blockBytes == 0
@@ -27,8 +31,9 @@ extension LogStore {
             startName,
             StartRecord(
                 sequence: 0, identity: identity, segmentBytes: UInt32(options.segmentBytes),
-                headerSlots: UInt32(options.headerSlots), firstGeneration: 1, previousIndex: 0, previousTerm: 0,
-                chain: LogFormat.chain(startingAt: 0, term: 0)), disk: disk)
+                headerSlots: UInt32(options.headerSlots), firstGeneration: 1, previousIndex: previous.index,
+                previousTerm: previous.term, chain: LogFormat.chain(startingAt: previous.index, term: previous.term)),
+            disk: disk)
     }
 
     /// Reads the log in `directory`, cuts off a torn tail, and opens it for writing. The caller holds the data directory's lock.
@@ -38,6 +43,7 @@ extension LogStore {
     package static func open(
         directory: String, options: LogOptions = LogOptions()
     ) throws(LogError) -> (LogStore, RecoveredLog) {
+        try finishRenewal(directory: directory)
         let disk = LogDisk(directory: directory, options: options)
         let found = try FoundLog(disk: disk, startName: startName, hardStateName: hardStateName)
         let recovery = try found.recover()

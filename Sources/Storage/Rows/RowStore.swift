@@ -80,6 +80,16 @@ package final class RowStore: Sendable {
         old.removeAtClose()
     }
 
+    /// As `replace(with:)`, but the directory of the rows before is moved to `path` once they are closed: they were found to be bad.
+    package func replace(with other: RowStore, settingAside path: String) {
+        let new = other.handle
+        let old = held.withLock { held in
+            defer { held = new }
+            return held
+        }
+        old.moveAtClose(to: path)
+    }
+
     /// Calls `body` with the rows as they are reached now, which stay open meanwhile.
     func withPointer<Value>(_ body: (OpaquePointer) -> Value) -> Value {
         let handle = self.handle
@@ -195,6 +205,7 @@ final class StoreHandle: @unchecked Sendable {
     let pointer: OpaquePointer
     let path: String
     private let isRemoved = Atomic<Bool>(false)
+    private let aside = Mutex<String?>(nil)
 
     init(_ pointer: OpaquePointer, path: String) {
         self.pointer = pointer
@@ -204,8 +215,16 @@ final class StoreHandle: @unchecked Sendable {
     /// Has the directory removed once the store is closed: while it is open, RocksDB opens its files by name.
     func removeAtClose() { isRemoved.store(true, ordering: .relaxed) }
 
+    /// Has the directory moved once the store is closed.
+    func moveAtClose(to path: String) { aside.withLock { $0 = path } }
+
     deinit {
         hfr_close(pointer)
+        if let aside = aside.withLock({ $0 }) {
+            // What does not succeed is tried again when the data directory is opened the next time.
+            _ = try? FileTree.makeDirectories(FileTree.parent(of: aside))
+            _ = try? FileTree.renameExclusive(path, to: aside)
+        }
         // What is left of it is removed when the data directory is opened the next time.
         if isRemoved.load(ordering: .relaxed) { _ = try? FileTree.removeTree(path) }
     }

@@ -54,6 +54,48 @@ package struct RowsPlace: Sendable {
         }
     }
 
+    /// Moves rows that are not in force to `quarantine/rows.N`, since they were found to be bad. To be called while none of them is open.
+    package func setOthersAside(below quarantine: String) throws(DirectoryError) {
+        let current = try currentName()
+        do {
+            try FileTree.makeDirectories(quarantine)
+            for name in try numbered().map(\.name) + ["rows"] where name != current {
+                guard FileTree.isDirectory(layout.root + "/" + name) else { continue }
+                var number = 0
+                while try !FileTree.renameExclusive(layout.root + "/" + name, to: "\(quarantine)/rows.\(number)") {
+                    number += 1
+                }
+            }
+            try FileTree.syncDirectory(quarantine)
+            try FileTree.syncDirectory(layout.root)
+        } catch let error as DirectoryError {
+            throw error
+        } catch {
+            throw DirectoryError(.inputOutput, "rows that are not in force could not be put aside: \(error)")
+        }
+    }
+
+    /// Moves a pointer that cannot be read to `quarantine/rows-current.N`. The rows that it named are not in force any more.
+    package func setDamagedPointerAside(below quarantine: String) throws(DirectoryError) {
+        do throws(DirectoryError) {
+            _ = try currentName()
+            return
+        } catch {
+            guard error.cause == .corrupted || error.cause == .foreign else { throw error }
+        }
+        do {
+            try FileTree.makeDirectories(quarantine)
+            var number = 0
+            while try !FileTree.renameExclusive(layout.rowsPointer, to: "\(quarantine)/rows-current.\(number)") {
+                number += 1
+            }
+            try FileTree.syncDirectory(quarantine)
+            try FileTree.syncDirectory(layout.root)
+        } catch {
+            throw DirectoryError(error, doing: "put a damaged \(layout.rowsPointer) aside")
+        }
+    }
+
     private func currentName() throws(DirectoryError) -> String {
         do {
             guard try FileTree.size(layout.rowsPointer) != nil else { return "rows" }
