@@ -136,15 +136,17 @@ enum StatusTable {
     static func lines(_ status: ClusterStatus) -> [String] {
         var table = Table([
             ("NODE", .right), ("ENDPOINT", .left), ("ROLE", .left), ("COMMIT", .right), ("APPLIED", .right),
-            ("REVISION", .right), ("FEATURES", .right), ("COMPLETE", .left),
+            ("REVISION", .right), ("FEATURES", .right), ("COMPLETE", .left), ("FREE", .left),
         ])
         for node in status.nodes {
             var complete = node.complete ? "yes" : "lacks \(Units.bytes(node.missingBytes))"
             if node.role == .unreachable { complete = "-" }
             if node.quarantined { complete += ", quarantined" }
+            var free = node.full ? "full, \(Units.bytes(node.freeBytes))" : Units.bytes(node.freeBytes)
+            if node.role == .unreachable { free = "-" }
             table.add([
                 "\(node.id)", node.endpoint, node.role.rawValue, "\(node.commit)", "\(node.applied)",
-                "\(node.revision)", node.featureVersion == 0 ? "-" : "\(node.featureVersion)", complete,
+                "\(node.revision)", node.featureVersion == 0 ? "-" : "\(node.featureVersion)", complete, free,
             ])
         }
         return table.lines

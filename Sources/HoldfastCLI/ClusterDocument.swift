@@ -17,6 +17,8 @@ struct ClusterDocument: Encodable {
         var feedHash: String
         var protocolVersion: UInt8
         var featureVersion: UInt32
+        var full: Bool
+        var freeBytes: UInt64
     }
 
     private var status: ClusterStatus
@@ -41,7 +43,9 @@ struct ClusterDocument: Encodable {
                 id: node.id, endpoint: node.endpoint, role: node.role.rawValue, applied: node.applied,
                 commit: node.commit, revision: node.revision, completeRevision: node.completeRevision,
                 complete: node.complete, missingBytes: node.missingBytes, quarantined: node.quarantined,
-                feedHash: node.feedHash, protocolVersion: node.protocolVersion, featureVersion: node.featureVersion)
+                feedHash: node.feedHash, protocolVersion: node.protocolVersion, featureVersion: node.featureVersion,
+                full: node.full,
+                freeBytes: node.freeBytes)
         }
         try object.encode(nodes, forKey: .nodes)
     }

@@ -12,11 +12,15 @@ struct FaultyCluster {
     private let controls: [Interposer.Control]
 
     /// Formats and starts members.
-    static func start(_ layout: Cluster.Layout = Cluster.Layout()) async throws -> FaultyCluster {
+    private static func start(
+        _ layout: Cluster.Layout, _ prepare: (Interposer.Control) throws -> Void
+    ) async throws -> FaultyCluster {
         let controls = try (0..<layout.members).map { _ in try Interposer.Control() }
+        for control in controls { try prepare(control) }
         let environments = try controls.map { try $0.environment() }
         var layout = layout
-        layout.environment = { environments[$0 - 1] }
+        let extra = layout.environment
+        layout.environment = { environments[$0 - 1].merging(extra($0)) { $1 } }
         return FaultyCluster(cluster: try await Cluster.start(layout), controls: controls)
     }
 
@@ -24,10 +28,13 @@ struct FaultyCluster {
     func control(_ id: Int) -> Interposer.Control { controls[id - 1] }
 
     /// Runs a test on fresh members and ends them, whatever comes of it.
+    ///
+    /// - Parameter prepare: sets what a member's disk does from its start on.
     static func with(
-        _ layout: Cluster.Layout = Cluster.Layout(), _ body: (FaultyCluster) async throws -> Void
+        _ layout: Cluster.Layout = Cluster.Layout(), prepare: (Interposer.Control) throws -> Void = { _ in },
+        _ body: (FaultyCluster) async throws -> Void
     ) async throws {
-        let faulty = try await start(layout)
+        let faulty = try await start(layout, prepare)
         do {
             try await body(faulty)
             for control in faulty.controls { try control.clear() }
@@ -48,6 +55,18 @@ extension Cluster {
         let outcome = try await run(
             list: ["key", "put", key, value, "--timeout", "\(seconds)"], at: ids, seconds: seconds + 10)
         guard outcome.status == 0 else { throw Unexpected("put \(key) ended with \(outcome.status): \(outcome.error)") }
+    }
+
+    /// Waits until all members stand at one revision, and throws unless their histories are the same.
+    func equalHashes() async throws {
+        var hashes: Set<String> = []
+        try await until("equal revisions") {
+            let status = try await run("cluster", "status", "--json")
+            guard status.status == 0, let nodes = try status.document.list("nodes") else { return false }
+            hashes = Set(nodes.map { $0.text("feedHash") ?? "" })
+            return Set(nodes.map { $0.number("revision") }).count == 1
+        }
+        guard hashes.count == 1 else { throw Unexpected("members differ: \(hashes)") }
     }
 
     /// The value of a key as one member reads it, linearizably.

@@ -12,7 +12,7 @@ enum Interposer {
 
     /// The calls that a rule holds for.
     enum Operation: String {
-        case write, flush, allocate
+        case write, flush, allocate, direct
     }
 
     /// What one node's disk and clock do now.

@@ -22,9 +22,12 @@ final class Storm: Sendable {
 
     /// Begins to write through these members.
     ///
-    /// - Parameter prefix: what the keys begin with.
+    /// - Parameters:
+    ///   - prefix: what the keys begin with.
+    ///   - isNoise: whether the values are such as do not compress.
     static func begin(
-        _ prefix: String, on cluster: Cluster, at ids: [Int]? = nil, writers: Int = 4, valueBytes: Int = 32
+        _ prefix: String, on cluster: Cluster, at ids: [Int]? = nil, writers: Int = 4, valueBytes: Int = 32,
+        isNoise: Bool = false
     ) async throws -> Storm {
         let endpoints = (ids ?? cluster.ids).map { cluster.reached($0) }
         var configuration = NodeConfiguration(.client(endpoints: endpoints))
@@ -32,7 +35,13 @@ final class Storm: Sendable {
         let node = try HoldfastNode(configuration, logger: Self.quiet)
         try await node.start()
         let storm = Storm(prefix: prefix, node: node)
-        storm.start(writers: writers, valueBytes: valueBytes)
+        storm.start(writers: writers) { number in
+            let fill =
+                isNoise
+                ? noise(valueBytes * 3 / 4, seed: UInt64(number) &* 0x9E37_79B9 &+ 1)
+                : [UInt8](repeating: 0, count: valueBytes * 3 / 4)
+            return Data(fill).base64EncodedString() + "\(number)"
+        }
         return storm
     }
 
@@ -46,28 +55,31 @@ final class Storm: Sendable {
     /// How many were refused with this code.
     func refused(_ code: HoldfastError.Code) -> Int { record.withLock { $0.refusals[code] ?? 0 } }
 
+    /// How many were refused at all.
+    var refusals: Int { record.withLock { $0.refusals.values.reduce(0, +) } }
+
     /// Waits for so many acknowledgements beyond those that are there now.
     func progress(_ count: Int, seconds: Int = 30) async throws {
         let before = acknowledged
         try await until("\(count) more acknowledged writes", seconds: seconds) { acknowledged >= before + count }
     }
 
-    private func start(writers: Int, valueBytes: Int) {
+    private func start(writers: Int, value: @escaping @Sendable (Int) -> String) {
         let task = Task {
             await withTaskGroup(of: Void.self) { group in
                 for writer in 0..<writers {
-                    group.addTask { await self.write(writer, valueBytes: valueBytes) }
+                    group.addTask { await self.write(writer, value: value) }
                 }
             }
         }
         work.withLock { $0 = task }
     }
 
-    private func write(_ writer: Int, valueBytes: Int) async {
+    private func write(_ writer: Int, value: (Int) -> String) async {
         var number = 0
         while !record.withLock({ $0.isOver }) {
             let key = "\(prefix)/\(writer)/\(number)"
-            let value = String(repeating: "x", count: max(0, valueBytes - 8)) + "\(number)"
+            let value = value(number * 64 + writer)
             do {
                 try await node.store.put(Key(key), Array(value.utf8))
                 record.withLock { $0.acknowledged[key] = value }
@@ -87,28 +99,51 @@ final class Storm: Sendable {
         await node.stop()
     }
 
+    /// Deletes all that it wrote.
+    func erase(on cluster: Cluster) async throws {
+        try await reading(cluster, nil) { store in
+            let scope = KeyScope.prefix(Key("\(prefix)/"))
+            _ = try await store.transaction(Transaction(compare: [], then: [.delete(scope)]))
+        }
+    }
+
     /// Throws unless everything that was acknowledged is found through these members, with its value.
     func verify(on cluster: Cluster, at ids: [Int]? = nil) async throws {
         let expected = record.withLock { $0.acknowledged }
+        var found: [String: String] = [:]
+        try await reading(cluster, ids) { found = try await all($0) }
+        let lost = expected.filter { found[$0.key] != $0.value }.keys.sorted()
+        guard lost.isEmpty else {
+            throw Unexpected("\(lost.count) of \(expected.count) acknowledged writes are lost: \(lost.prefix(5))")
+        }
+    }
+
+    private func reading(_ cluster: Cluster, _ ids: [Int]?, _ body: (Store) async throws -> Void) async throws {
         let reader = try HoldfastNode(
             NodeConfiguration(.client(endpoints: (ids ?? cluster.ids).map { cluster.reached($0) })),
             logger: Self.quiet)
         try await reader.start()
+        do {
+            try await body(reader.store)
+        } catch {
+            await reader.stop()
+            throw error
+        }
+        await reader.stop()
+    }
+
+    private func all(_ store: Store) async throws -> [String: String] {
         var found: [String: String] = [:]
         var from = Key("\(prefix)/")
         let end = Key("\(prefix)0")
         while true {
-            let page = try await reader.store.list(.range(from: from, below: end))
+            let page = try await store.list(.range(from: from, below: end))
             for item in page.keys {
                 found[String(decoding: item.key.bytes, as: UTF8.self)] = String(decoding: item.value, as: UTF8.self)
             }
             guard page.more, let last = page.keys.last else { break }
             from = Key(last.key.bytes + [0])
         }
-        await reader.stop()
-        let lost = expected.filter { found[$0.key] != $0.value }.keys.sorted()
-        guard lost.isEmpty else {
-            throw Unexpected("\(lost.count) of \(expected.count) acknowledged writes are lost: \(lost.prefix(5))")
-        }
+        return found
     }
 }

@@ -61,7 +61,8 @@ import Testing
         }
     }
 
-    @Test func `a full disk is announced while the spare segment carries the log, then named as such`() throws {
+    @Test func `on a full disk the spare segments carry the log, then it waits, and goes on once there is room`() throws
+    {
         let directory = try TestDirectory()
         try LogStore.format(directory: directory.path, identity: 5, options: smallOptions())
         let full = Counter()
@@ -77,25 +78,39 @@ import Testing
         // One segment in use and two spares.
         #expect(made.reaches(3))
         full.increment()
-        // Each entry needs a segment of its own; the spares take some.
-        var last: LogIndex = 1
-        var failure: LogError?
-        while failure == nil, last < 10 {
-            do { try log.persist(entries(last + 1...last + 1, term: 1, bytes: 3000)) } catch {
-                failure = error as? LogError
-            }
-            if failure == nil { last += 1 }
-        }
-        guard case .noSpace = try #require(failure) else {
-            Issue.record("\(String(describing: failure))")
-            return
-        }
-        #expect(log.store.isOutOfSpace)
-        #expect(last >= 3)
+        // Each entry needs a segment of its own; the spares take two.
+        try log.persist(entries(2...3, term: 1, bytes: 3000))
+        let waiting = log.submit(entries(4...4, term: 1, bytes: 3000))
+        #expect(becomes { log.store.isWaitingForSpace && log.store.isOutOfSpace })
+        #expect(log.store.lastIndex == 3)
+        full.reset()
+        try log.wait(for: waiting)
+        #expect(!log.store.isWaitingForSpace)
+        #expect(log.failures == [])
         log.store.close()
         let again = try RunningLog(directory.path, options: smallOptions())
-        #expect(again.recovered.lastIndex == last)
-        try again.persist(entries(last + 1...last + 1, term: 1, bytes: 3000))
+        #expect(again.recovered.lastIndex == 4)
+        again.store.close()
+    }
+
+    @Test func `a log that waits for room can be closed, and nothing of what it had in hand was acknowledged`() throws {
+        let directory = try TestDirectory()
+        try LogStore.format(directory: directory.path, identity: 5, options: smallOptions())
+        var options = smallOptions()
+        options.spareSegments = 0
+        let full = Counter()
+        options.failure = { call, path in full.value > 0 && call == .allocate && path.contains("segment") ? 28 : nil }
+        let log = try RunningLog(directory.path, options: options)
+        try log.persist(entries(1...1, term: 1, bytes: 3000))
+        full.increment()
+        let waiting = log.submit(entries(2...2, term: 1, bytes: 3000))
+        #expect(becomes { log.store.isWaitingForSpace })
+        log.store.close()
+        #expect(log.failures == [])
+        #expect(log.wait { _ in true }.durable < waiting)
+        let again = try RunningLog(directory.path, options: smallOptions())
+        #expect(again.recovered.lastIndex == 1)
+        try again.persist(entries(2...2, term: 1, bytes: 3000))
         again.store.close()
     }
 
@@ -132,24 +147,27 @@ import Testing
         defer { #expect(run("/bin/umount", ["-l", mount.path]) == 0) }
         try LogStore.format(directory: mount.path, identity: 5, options: smallOptions())
         let log = try RunningLog(mount.path, options: smallOptions())
-        var last: LogIndex = 0
-        var failure: LogError?
-        while failure == nil, last < 100 {
-            do { try log.persist(entries(last + 1...last + 1, term: 1, bytes: 3000)) } catch {
-                failure = error as? LogError
-            }
-            if failure == nil { last += 1 }
+        for index in 1...100 as ClosedRange<LogIndex> where !log.store.isWaitingForSpace {
+            let number = log.submit(entries(index...index, term: 1, bytes: 3000))
+            #expect(becomes { log.store.isWaitingForSpace || log.wait { _ in true }.durable >= number })
         }
-        guard case .noSpace = try #require(failure) else {
-            Issue.record("\(String(describing: failure))")
-            return
-        }
-        #expect(last > 5)
+        #expect(log.store.isWaitingForSpace)
         log.store.close()
+        #expect(log.failures == [])
+        let last = log.store.lastIndex
+        #expect(last > 5)
+        #expect(last < 100)
         let again = try RunningLog(mount.path, options: smallOptions())
         #expect(again.recovered.lastIndex == last)
         #expect(try again.all() == entries(1...last, term: 1, bytes: 3000))
         again.store.close()
+    }
+
+    /// Waits for a condition that no callback tells of.
+    private func becomes(_ condition: () -> Bool) -> Bool {
+        let deadline = Date(timeIntervalSinceNow: 30)
+        while !condition(), Date() < deadline { usleep(1_000) }
+        return condition()
     }
 
     private func run(_ path: String, _ arguments: [String]) -> Int32 {
@@ -176,6 +194,8 @@ final class Counter: @unchecked Sendable {
             condition.broadcast()
         }
     }
+
+    func reset() { condition.withLock { count = 0 } }
 
     /// Waits until the number is reached, for at most half a minute.
     func reaches(_ wanted: Int) -> Bool {

@@ -36,8 +36,14 @@ final class ChunkKeeper: Sendable {
     private let stripes = (0..<64).map { _ in Stripe() }
     private let budget = ByteBudget(bytes: ChunkLimits.acceptBytesMax)
     private let waiting = Atomic<Int>(0)
+    /// See `ChunkOptions`.
+    private let roomRefusal: @Sendable (Int) -> HoldfastError?
 
-    init(store: ChunkStore, commands: any CommandPlane, writers: Int, readers: Int) {
+    init(
+        store: ChunkStore, commands: any CommandPlane, writers: Int, readers: Int,
+        roomRefusal: @escaping @Sendable (Int) -> HoldfastError? = { _ in nil }
+    ) {
+        self.roomRefusal = roomRefusal
         self.store = store
         self.commands = commands
         self.writers = ChunkThreads(count: writers)
@@ -146,6 +152,10 @@ final class ChunkKeeper: Sendable {
         }
         let begun = NIODeadline.now()
         do {
+            if let refusal = roomRefusal(bytes.readableBytes), try !store.contains(id) {
+                counters.count { $0.refusedFull += 1 }
+                throw refusal
+            }
             let isNew = try bytes.withUnsafeReadableBytes { buffer in try store.write(id, buffer) }
             let taken = NIODeadline.now() - begun
             counters.count { $0.writeNanoseconds += UInt64(max(0, taken.nanoseconds)) }
@@ -156,6 +166,8 @@ final class ChunkKeeper: Sendable {
                 if error.cause == .noSpace { figures.refusedFull += 1 }
             }
             throw ChunkFault.store(error)
+        } catch let error as HoldfastError {
+            throw error
         } catch {
             throw HoldfastError(.unavailable, "chunk \(id) cannot be written: \(error)")
         }

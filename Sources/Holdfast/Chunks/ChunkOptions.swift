@@ -10,10 +10,14 @@ package struct ChunkOptions: Sendable {
     package var writerThreads = 3
     /// Threads that read rows and files.
     package var readerThreads = 2
-    /// Milliseconds since 1970, as the leader stamps commands.
-    package var now: @Sendable () -> UInt64 = {
+    /// Why a chunk of so many bytes is not taken because the disk is full; nil if there is room. Asked on a writer thread; may block.
+    package var roomRefusal: @Sendable (Int) -> HoldfastError? = { _ in nil }
+    /// Whether the disk is full: then it is swept often.
+    package var isFull: @Sendable () -> Bool = { false }
+    /// Milliseconds of a clock that nobody sets: how long an upload was idle does not depend on the time of day.
+    package var uptime: @Sendable () -> UInt64 = {
         var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
+        clock_gettime(CLOCK_MONOTONIC, &time)
         return UInt64(time.tv_sec) * 1_000 + UInt64(time.tv_nsec) / 1_000_000
     }
 

@@ -27,7 +27,8 @@ package final class NodeChunks: Sendable {
     ) {
         self.commands = commands
         keeper = ChunkKeeper(
-            store: store, commands: commands, writers: options.writerThreads, readers: options.readerThreads)
+            store: store, commands: commands, writers: options.writerThreads, readers: options.readerThreads,
+            roomRefusal: options.roomRefusal)
         fetcher = Fetcher(keeper: keeper, commands: commands, peers: peers, nest: nest, logger: logger)
         announcer = Announcer(commands: commands, peers: peers)
         let collector = ReceiptCollector(commands: commands, peers: peers, keeper: keeper, fetcher: fetcher)

@@ -19,15 +19,12 @@ struct Sweeper: Sendable {
     let commands: any CommandPlane
     let options: ChunkOptions
     let logger: Logger
+    let idle = IdleUploads()
 
     /// Sweeps and expires at every interval until the task is cancelled.
     func run() async {
         while !Task.isCancelled {
-            do {
-                try await Task.sleep(nanoseconds: UInt64(options.sweepMilliseconds) * 1_000_000)
-            } catch {
-                return  // Cancelled.
-            }
+            guard await pause() else { return }
             await expire()
             do throws(HoldfastError) {
                 let report = try await sweep()
@@ -40,6 +37,26 @@ struct Sweeper: Sendable {
                 logger.error("a sweep was given up and removed nothing more", metadata: ["error": "\(error)"])
             }
         }
+    }
+
+    /// How long a full disk waits for a sweep at most, in milliseconds.
+    private static let fullMilliseconds: UInt64 = 3_000
+
+    /// Waits until the next sweep is due; false when the task is cancelled.
+    private func pause() async -> Bool {
+        let step = max(1, min(options.sweepMilliseconds, 1_000))
+        var waited: UInt64 = 0
+        while waited
+            < (options.isFull() ? min(options.sweepMilliseconds, Self.fullMilliseconds) : options.sweepMilliseconds)
+        {
+            do {
+                try await Task.sleep(nanoseconds: step * 1_000_000)
+            } catch {
+                return false
+            }
+            waited += step
+        }
+        return true
     }
 
     /// One sweep. Throws when something could not be read; nothing is removed after that.
@@ -91,19 +108,15 @@ struct Sweeper: Sendable {
         return unnamed
     }
 
-    /// The leader lets uploads go that nobody has added to for long.
+    /// The leader lets uploads go that nobody has added to for long, as it saw by itself: a new leader counts anew.
     func expire() async {
-        guard commands.leader == commands.node else { return }
-        let now = options.now()
-        guard now > options.uploadIdleMilliseconds else { return }
-        let before = now - options.uploadIdleMilliseconds
+        guard commands.leader == commands.node else { return idle.forget() }
         do throws(HoldfastError) {
-            let isDue = try await keeper.readers.run { () throws(HoldfastError) in
-                try self.keeper.rows { rows in
-                    try ModelReader.uploads(rows: rows).contains { $0.lastActive < before }
-                }
+            let uploads = try await keeper.readers.run { () throws(HoldfastError) in
+                try self.keeper.rows { rows in try ModelReader.uploads(rows: rows) }
             }
-            guard isDue else { return }
+            let due = idle.look(at: uploads, now: options.uptime(), idleMilliseconds: options.uploadIdleMilliseconds)
+            guard let before = due else { return }
             let outcome = try await commands.propose(
                 .uploadExpire(before: before), deadline: .now() + ChunkLimits.fetchWait)
             if case .refused(let refusal) = outcome { throw ChunkFault.refused(refusal) }

@@ -92,6 +92,7 @@ final class Router: Sendable {
         var mayHaveHappened = false
         var last: HoldfastError?
         var hints = 0
+        var full = 0
         while true {
             guard let target = pick(route) else {
                 throw isWrite && mayHaveHappened ? outcomeUnknown(Self.closed) : Self.closed
@@ -104,6 +105,14 @@ final class Router: Sendable {
                 mayHaveHappened = mayHaveHappened || error.mayHaveHappened
                 last = error.error
                 guard Self.isWorthRepeating(error.error.code) else {
+                    // One disk is full; a quorum of others makes a version durable as well.
+                    if case .uploads = route, error.error.code == .resourceExhausted,
+                        full < state.withLock({ $0.targets.count }) - 1
+                    {
+                        full += 1
+                        _ = failed(target, error.error)
+                        continue
+                    }
                     if isWrite, mayHaveHappened, !Self.tellsOfAll(error.error.code) {
                         throw outcomeUnknown(error.error)
                     }
@@ -350,7 +359,7 @@ final class Router: Sendable {
     /// they come under the command's number. These come before it, or from whoever does not know the number.
     private static func tellsOfAll(_ code: HoldfastError.Code) -> Bool {
         switch code {
-        case .sessionExpired, .incompatible, .permissionDenied, .unauthenticated, .corrupted: false
+        case .sessionExpired, .incompatible, .permissionDenied, .unauthenticated, .corrupted, .resourceExhausted: false
         default: true
         }
     }

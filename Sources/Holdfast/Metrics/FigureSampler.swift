@@ -14,10 +14,11 @@ final class FigureSampler: Sendable {
     private let chunks: NodeChunks
     private let shelf: SnapshotShelf
     private let snapshots: SnapshotCounters
+    private let space: SpaceWatch
 
     init(
         factory: any MetricsFactory, log: LogStore, rows: RowStore, state: MemberState, meter: TransportMeter,
-        chunks: NodeChunks, shelf: SnapshotShelf, snapshots: SnapshotCounters
+        chunks: NodeChunks, shelf: SnapshotShelf, snapshots: SnapshotCounters, space: SpaceWatch
     ) {
         self.factory = factory
         self.log = log
@@ -27,6 +28,7 @@ final class FigureSampler: Sendable {
         self.chunks = chunks
         self.shelf = shelf
         self.snapshots = snapshots
+        self.space = space
     }
 
     /// Sets every gauge to its value now.
@@ -48,6 +50,7 @@ final class FigureSampler: Sendable {
         set("quarantined", now.quarantine == nil ? 0 : 1)
         set("vote_withheld", now.hasNoVote ? 1 : 0)
         set("feed_tied", now.isFeedTied ? 1 : 0)
+        sampleSpace()
         sampleLog()
         sampleRows()
         sampleTransport()
@@ -71,6 +74,14 @@ final class FigureSampler: Sendable {
         set("scrub_bytes", report.bytes)
         set("scrub_bad_chunks", report.badChunks)
         set("scrub_bad_rows", report.areRowsBad ? 1 : 0)
+    }
+
+    private func sampleSpace() {
+        let (isFull, freeBytes) = space.report
+        set("disk_full", isFull ? 1 : 0)
+        set("disk_free_bytes", freeBytes)
+        set("disk_reserve_held", space.isReserveHeld ? 1 : 0)
+        set("disk_waiting", log.isWaitingForSpace || space.rowsAreWaiting ? 1 : 0)
     }
 
     private func sampleChunks() {

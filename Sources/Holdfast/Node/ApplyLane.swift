@@ -24,36 +24,49 @@ final class ApplyLane: Sendable {
         case entries([CommittedEntry])
         case snapshot(StagedRows)
         case rebuild(RebuiltRows)
+        /// A sweep goes on while nothing is committed.
+        case sweep
+    }
+
+    /// Whom the apply thread tells what; all are called on it.
+    struct Listener: Sendable {
+        /// A group is in the rows.
+        var onApplied: @Sendable (AppliedGroup) -> Void
+        /// The rows of a snapshot are in force, durably.
+        var onInstalled: @Sendable (InstalledState) -> Void
+        /// A pass over rows that nothing can read any more has ended.
+        var onSwept: @Sendable () -> Void
+        /// Called once; nothing is applied after it.
+        var onFault: @Sendable (HoldfastError) -> Void
     }
 
     private let lane: Lane<Work>
+    private let room: RoomWait
 
-    /// - Parameters:
-    ///   - onApplied: called on the apply thread after the group is in the rows.
-    ///   - onInstalled: called on the apply thread after the rows of a snapshot are in force, durably.
-    ///   - onFault: called on the apply thread, once; nothing is applied after it.
-    init(
-        rows: RowStore, applier: Applier, figures: NodeFigures, onApplied: @escaping @Sendable (AppliedGroup) -> Void,
-        onInstalled: @escaping @Sendable (InstalledState) -> Void, onFault: @escaping @Sendable (HoldfastError) -> Void
-    ) {
-        let worker = ApplyWorker(rows: rows, applier: applier, figures: figures)
+    init(rows: RowStore, applier: Applier, room: RoomWait, figures: NodeFigures, listener: Listener) {
+        self.room = room
+        let again = Relay<@Sendable () -> Void>()
+        let worker = ApplyWorker(rows: rows, applier: applier, room: room, figures: figures, listener: listener)
         lane = Lane("hf-apply") { queued in
             var group: [[CommittedEntry]] = []
             for work in queued {
                 switch work {
                 case .entries(let entries): group.append(entries)
                 case .snapshot(let staged):
-                    worker.apply(group, onApplied: onApplied, onFault: onFault)
+                    worker.apply(group)
                     group = []
-                    worker.install(staged, onInstalled: onInstalled, onFault: onFault)
+                    worker.install(staged)
                 case .rebuild(let rebuilt):
-                    worker.apply(group, onApplied: onApplied, onFault: onFault)
+                    worker.apply(group)
                     group = []
                     worker.rebuild(rebuilt)
+                case .sweep: worker.sweepStep()
                 }
             }
-            worker.apply(group, onApplied: onApplied, onFault: onFault)
+            worker.apply(group)
+            if worker.isSweeping { again.body?() }
         }
+        again.set { [weak lane] in lane?.submit(.sweep) }
     }
 
     /// Queues entries in log order.
@@ -65,8 +78,11 @@ final class ApplyLane: Sendable {
     /// Queues rows that were fetched anew, to take the place of those here; see `RebuiltRows`.
     func rebuild(_ rows: RebuiltRows) { lane.submit(.rebuild(rows)) }
 
-    /// Applies what is queued and ends the thread.
-    func stop() { lane.stop() }
+    /// Applies what is queued, as far as a full disk takes it, and ends the thread.
+    func stop() {
+        room.stop()
+        lane.stop()
+    }
 }
 
 /// The apply thread's own state.
@@ -77,21 +93,30 @@ private final class ApplyWorker: @unchecked Sendable {
     private var applier: Applier
     private var reader: RowSnapshot
     private var batch = WriteBatch()
+    private let room: RoomWait
     private let figures: NodeFigures
+    private let listener: ApplyLane.Listener
     private var hasFailed = false
     /// Rows that nothing can read any more are removed between groups, a bounded step at a time.
     private var sweep: CompactionSweep?
     private var isSweepDue = true
 
-    init(rows: RowStore, applier: Applier, figures: NodeFigures) {
+    /// Whether there is more to sweep than the last step did.
+    var isSweeping: Bool { isSweepDue && !hasFailed }
+
+    init(
+        rows: RowStore, applier: Applier, room: RoomWait, figures: NodeFigures, listener: ApplyLane.Listener
+    ) {
+        self.listener = listener
         self.rows = rows
         self.applier = applier
+        self.room = room
         self.figures = figures
         reader = rows.reader()
     }
 
     func apply(
-        _ queued: [[CommittedEntry]], onApplied: (AppliedGroup) -> Void, onFault: (HoldfastError) -> Void
+        _ queued: [[CommittedEntry]]
     ) {
         guard !hasFailed, !queued.isEmpty else { return }
         let entries = queued.count == 1 ? queued[0] : Array(queued.joined())
@@ -100,26 +125,26 @@ private final class ApplyWorker: @unchecked Sendable {
         reader.refresh()
         do {
             try applier.apply(entries, reader: reader, hash: SHA256.self, into: &batch, output: &output)
-            try rows.write(batch)
+            guard try write() else { return }
         } catch let error as RowError {
-            return fail(error.message, error.isCorruption, onFault)
+            return fail(error.message, error.isCorruption)
         } catch let error as RowStoreError {
-            return fail(error.message, error.cause == .corruption, onFault)
+            return fail(error.message, error.cause == .corruption)
         } catch {
-            return fail("\(error)", false, onFault)
+            return fail("\(error)", false)
         }
         if output.compacted != nil || !output.models.isEmpty || output.uploads.contains(where: \.isClosed) {
             isSweepDue = true
         }
         figures.appliedGroups.increment()
         figures.appliedEntries.increment(by: entries.count)
-        onApplied(AppliedGroup(state: applier.state, output: output))
-        if isSweepDue { sweepStep(onFault) }
+        listener.onApplied(AppliedGroup(state: applier.state, output: output))
+        sweepStep()
     }
 
     /// Puts the rows of a snapshot in force and goes on from them: state, sessions and uploads are what they say.
     func install(
-        _ staged: StagedRows, onInstalled: (InstalledState) -> Void, onFault: (HoldfastError) -> Void
+        _ staged: StagedRows
     ) {
         guard !hasFailed else { return }
         precondition(
@@ -134,14 +159,14 @@ private final class ApplyWorker: @unchecked Sendable {
             reader.refresh()
             sweep = nil
             isSweepDue = true
-            onInstalled(
+            listener.onInstalled(
                 InstalledState(
                     head: staged.manifest.head, roster: loaded.roster, completeness: loaded.completeness,
                     publishedRevision: published ?? 0))
         } catch let error as RowError {
-            fail(error.message, error.isCorruption, onFault)
+            fail(error.message, error.isCorruption)
         } catch {
-            fail("\(error)", false, onFault)
+            fail("\(error)", false)
         }
     }
 
@@ -163,26 +188,53 @@ private final class ApplyWorker: @unchecked Sendable {
         }
     }
 
-    /// One bounded step; the next comes with the next group, and the pass goes on where it stopped after a restart.
-    private func sweepStep(_ onFault: (HoldfastError) -> Void) {
+    /// Writes the batch; on a full disk again until there is room: the log keeps the entries meanwhile, and nobody was told of them.
+    /// False when the node stops before that; nothing may be applied then, since a later batch would leave this one out.
+    private func write() throws(RowStoreError) -> Bool {
+        while true {
+            do throws(RowStoreError) {
+                try rows.write(batch)
+                room.ended()
+                return true
+            } catch {
+                guard error.cause == .noSpace else { throw error }
+                guard room.pause() else {
+                    hasFailed = true
+                    return false
+                }
+            }
+        }
+    }
+
+    /// One bounded step; the next comes after the groups that wait, and the pass goes on where it stopped after a restart.
+    func sweepStep() {
+        guard isSweeping else { return }
         do {
             reader.refresh()
             var sweep = try self.sweep ?? CompactionSweep(loading: reader)
             batch.reset(keepingCapacity: true)
-            isSweepDue = try !sweep.step(at: applier.readPoint, rows: reader, into: &batch)
-            try rows.write(batch)
+            let isOver = try sweep.step(at: applier.readPoint, rows: reader, into: &batch)
+            guard try write() else { return }
+            isSweepDue = !isOver
             self.sweep = sweep
+            if isOver {
+                // What the view shows could not be let go by RocksDB.
+                reader.release()
+                listener.onSwept()
+            }
         } catch let error as RowError {
-            fail(error.message, error.isCorruption, onFault)
+            fail(error.message, error.isCorruption)
+        } catch let error as RowStoreError {
+            fail(error.message, error.cause == .corruption)
         } catch {
-            fail("\(error)", false, onFault)
+            fail("\(error)", false)
         }
     }
 
-    /// What the rows refused cannot be skipped: the node stops, and the log applies it again after the next start.
-    private func fail(_ message: String, _ isCorruption: Bool, _ onFault: (HoldfastError) -> Void) {
+    /// What the rows refused for another reason than a full disk cannot be skipped: the node stops, and the log applies it again after the next start.
+    private func fail(_ message: String, _ isCorruption: Bool) {
         hasFailed = true
-        onFault(HoldfastError(isCorruption ? .corrupted : .resourceExhausted, "apply failed: \(message)"))
+        listener.onFault(HoldfastError(isCorruption ? .corrupted : .unavailable, "apply failed: \(message)"))
     }
 }
 

@@ -42,6 +42,7 @@ extension Member {
                 replica.applyLane.stop()
                 replica.readLane.stop()
                 maintenance.stop()
+                space.stop()
                 stores.log.close()
                 do throws(RowStoreError) {
                     try stores.rows.flush()

@@ -32,6 +32,8 @@ final class Member: Sendable {
     let intake: SnapshotIntake
     let fetchThreads = ChunkThreads(count: 1)
     private let departure: Departure
+    let space: SpaceWatch
+    private let aside: MemberRequests
     private let figures: FigureSampler
     private let feedCheck: FeedCheck
     /// Gives the vote back after the log was damaged; nil where it was not.
@@ -137,15 +139,22 @@ final class Member: Sendable {
         // The apply thread reports to parts that are made after it.
         let applied = Relay<@Sendable (AppliedGroup) -> Void>()
         let installed = Relay<@Sendable (InstalledState) -> Void>()
-        let applyLane = ApplyLane(
-            rows: stores.rows, applier: stores.applier, figures: figures, onApplied: { applied.body?($0) },
-            onInstalled: { installed.body?($0) },
-            onFault: { [directory = stores.directory] in
-                // The next start fetches the rows anew before it serves.
-                if $0.code == .corrupted { _ = MemberStores.doubt(directory, $0.message) }
-                fault.report($0)
-            })
+        let room = RoomWait()
+        let space = SpaceWatch(
+            directory: stores.directory, log: stores.log, rows: stores.rows, rowsWait: room, logger: logger,
+            onFault: { fault.report($0) })
+        self.space = space
         let readLane = ReadLane(rows: stores.rows)
+        let applyLane = ApplyLane(
+            rows: stores.rows, applier: stores.applier, room: room, figures: figures,
+            listener: ApplyLane.Listener(
+                onApplied: { applied.body?($0) }, onInstalled: { installed.body?($0) },
+                onSwept: { readLane.release { space.historyDropped() } },
+                onFault: { [directory = stores.directory] in
+                    // The next start fetches the rows anew before it serves.
+                    if $0.code == .corrupted { _ = MemberStores.doubt(directory, $0.message) }
+                    fault.report($0)
+                }))
         let replies = ReplyQueue(loop: loops.request)
         let replica = Replica(
             loop: loops.request, raft: Raft(configuration: Self.raft(identity, configuration), start: stores.start),
@@ -171,6 +180,8 @@ final class Member: Sendable {
         var options = ChunkOptions()
         options.uploadIdleMilliseconds = UInt64(max(configuration.uploadIdleMilliseconds, 0))
         options.sweepMilliseconds = UInt64(max(configuration.sweepMilliseconds, 1))
+        options.isFull = { [space] in space.report.isFull }
+        options.roomRefusal = { [space] in space.refusal(ofChunk: $0) }
         let chunks = NodeChunks(
             store: stores.chunks, commands: commands, peers: PeerChunks(peers: peers), options: options, logger: logger)
         self.chunks = chunks
@@ -193,7 +204,7 @@ final class Member: Sendable {
         self.intake = intake
         self.figures = FigureSampler(
             factory: factory, log: stores.log, rows: stores.rows, state: state, meter: settings.meter, chunks: chunks,
-            shelf: shelf, snapshots: snapshotCounters)
+            shelf: shelf, snapshots: snapshotCounters, space: space)
         let quarantine = Quarantine(
             directory: stores.directory, state: state, replica: replica, watches: watches, chunks: chunks, fault: fault,
             figures: figures, logger: logger)
@@ -222,7 +233,7 @@ final class Member: Sendable {
             quarantine: quarantine, rebuild: rebuild, scrub: scrub)
         let aside = MemberRequests(
             identity: identity, endpoint: "\(endpoint)", replica: replica, state: state, peers: peers, chunks: chunks,
-            integrity: integrity, snapshots: shelf, seal: seal, versions: versions,
+            integrity: integrity, snapshots: shelf, seal: seal, versions: versions, space: space,
             membership: MembershipRequests(
                 identity: identity, replica: replica, state: state,
                 visit: { node, endpoint in
@@ -232,6 +243,7 @@ final class Member: Sendable {
                 figures.sample()
                 return registry.text()
             })
+        self.aside = aside
         service = RequestService(replica: replica, watches: watches, aside: aside, figures: figures, logger: logger)
         targetCell.set(
             LocalTarget(
@@ -282,6 +294,7 @@ final class Member: Sendable {
             intake?.installed()
             configuration.onInstallStep(.done)
         }
+        service.roomRefusal = { [space, state] in space.refusal(ofCommand: $0, members: state.now.members) }
         service.onLogFloor = { [maintenance] in maintenance.heardFloor($0) }
         replica.onLeadership = { [state, logger, weak raiser] leadership in
             state.update { $0.leadership = leadership }
@@ -344,6 +357,7 @@ final class Member: Sendable {
                 feedCheck.begin()
                 intake.check()
                 expireCheckpoints()
+                checkSpace()
             }
             let repair = logRepair.map { repair in Task { await repair.run() } }
             running.withLock {
@@ -357,6 +371,14 @@ final class Member: Sendable {
 
     /// Returns when a leader is known and everything that was committed is applied here: a local node then leads itself.
     func settle() async throws(HoldfastError) { try await replica.barrier(deadline: .now() + .seconds(10)) }
+
+    /// Looks at this node's disk and, on the leader, asks the other voters about theirs (on the control loop).
+    private func checkSpace() {
+        space.check()
+        guard replica.raft.role == .leader else { return space.forgetOthers() }
+        let voters = replica.raft.confState.voters + replica.raft.confState.votersOutgoing
+        space.askOthers { [aside] in await aside.fullMembers(among: voters) }
+    }
 
     /// Whether this node lacks published chunks; nil while it has not looked.
     private var lacks: Bool? {

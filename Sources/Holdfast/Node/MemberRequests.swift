@@ -18,6 +18,7 @@ final class MemberRequests: AsideRequests {
     private let versions: PeerVersions
     private let snapshots: SnapshotShelf
     private let membership: MembershipRequests
+    private let space: SpaceWatch
     private let metricsText: @Sendable () -> String
 
     /// How long a node waits for another's word about itself.
@@ -26,7 +27,7 @@ final class MemberRequests: AsideRequests {
     init(
         identity: NodeIdentity, endpoint: String, replica: Replica, state: MemberState, peers: Peers,
         chunks: NodeChunks, integrity: IntegrityService, snapshots: SnapshotShelf, seal: FeatureSeal,
-        versions: PeerVersions, membership: MembershipRequests,
+        versions: PeerVersions, space: SpaceWatch, membership: MembershipRequests,
         metricsText: @escaping @Sendable () -> String
     ) {
         self.identity = identity
@@ -40,6 +41,7 @@ final class MemberRequests: AsideRequests {
         self.versions = versions
         self.snapshots = snapshots
         self.membership = membership
+        self.space = space
         self.metricsText = metricsText
     }
 
@@ -120,12 +122,15 @@ final class MemberRequests: AsideRequests {
         let now = state.now
         let isQuarantined = now.quarantine != nil
         let (through, missing) = isQuarantined ? (0, chunks.completeness.missingBytes) : chunks.completeness
+        let (isFull, freeBytes) = space.report
         var node = ClusterStatus.Node(
             id: identity.node, endpoint: endpoint, role: Self.role(now, identity.node), applied: now.applied.index,
             commit: max(now.commit, now.applied.index), revision: now.applied.revision,
             completeRevision: min(through, now.applied.revision),
             complete: !isQuarantined && missing == 0 && through >= now.applied.revision, missingBytes: missing,
             quarantined: isQuarantined, feedHash: now.applied.feedHash.hex)
+        node.full = isFull
+        node.freeBytes = freeBytes
         node.protocolVersion = TransportLimits.protocolVersionMax
         node.featureVersion = seal.known
         return NodeReport(
@@ -163,6 +168,19 @@ final class MemberRequests: AsideRequests {
             revision: nodes.map(\.revision).max() ?? 0, nodes: nodes)
         status.featureVersion = reports.map(\.featureVersion).max() ?? 0
         return .written { status.encode(into: &$0) }
+    }
+
+    /// Which of these voters say that their disks are full; one that does not answer is no word.
+    func fullMembers(among voters: [UInt64]) async -> Set<UInt64> {
+        let deadline = NIODeadline.now() + Self.statusPatience
+        return await withTaskGroup(of: NodeReport.self) { group in
+            for voter in voters where voter != identity.node {
+                group.addTask { await self.report(of: voter, at: "", deadline: deadline) }
+            }
+            var full: Set<UInt64> = []
+            for await report in group where report.node.full { full.insert(report.node.id) }
+            return full
+        }
     }
 
     private var lineage: String { state.now.lineage?.hex ?? "" }

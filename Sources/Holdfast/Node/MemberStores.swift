@@ -76,8 +76,8 @@ struct MemberStores: Sendable {
     ) throws -> MemberStores {
         let known = Int(configuration.featureVersionKnown)
         let directory = try DataDirectory.open(at: path, formatVersionMax: known, recovers: recovers)
-        let rowOptions = RowStoreOptions(configuration, budget)
-        let rows = try openRows(directory, rowOptions)
+        let rowOptions = RowStoreOptions(configuration, budget, reserveBytes: directory.reserveBytes)
+        let rows = try openRows(directory, rowOptions, logger)
         let (log, recovered) = try openLog(directory, rows, logger)
         if recovered.tornBytes > 0 {
             logger.notice(
@@ -129,6 +129,19 @@ struct MemberStores: Sendable {
             start: try start(recovered, state, applier.members, log, directory))
     }
 
+    /// Opens the rows at a path. RocksDB writes a little to open; on a full disk the reserve gives the room, so that things can be deleted there.
+    static func openStore(
+        _ path: String, _ directory: DataDirectory, _ options: RowStoreOptions, _ logger: Logger
+    ) throws -> RowStore {
+        do throws(RowStoreError) {
+            return try RowStore(path: path, options: options)
+        } catch {
+            guard error.cause == .noSpace, try directory.releaseReserve() else { throw error }
+            logger.warning("the disk is full; the rows are opened with the reserve's room")
+            return try RowStore(path: path, options: options)
+        }
+    }
+
     /// What consensus starts from; a log that does not hold the last applied entry (a crash within the install of a state snapshot)
     /// begins anew behind it.
     private static func start(
@@ -146,11 +159,13 @@ struct MemberStores: Sendable {
 }
 
 extension RowStoreOptions {
-    /// How a node opens its rows.
-    init(_ configuration: NodeConfiguration, _ budget: ResourceBudget) {
+    /// How a node opens its rows. On a full disk the room of its reserve must take all write buffers: what cannot be flushed would hold
+    /// up deletions too.
+    init(_ configuration: NodeConfiguration, _ budget: ResourceBudget, reserveBytes: Int) {
         self.init()
         openFilesMax = budget.tables
         blockCacheBytes = configuration.rowCacheBytes
+        writeBufferBytes = min(writeBufferBytes, max(1 << 20, reserveBytes / writeBuffersMax))
         createsIfMissing = false
     }
 }

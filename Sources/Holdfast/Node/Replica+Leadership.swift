@@ -56,9 +56,7 @@ extension Replica {
     /// A leader whose disk has failed, or stalls for longer than any election timeout, hands over (design: storage faults). Called once
     /// a tick.
     func watchDisk() {
-        let began = log.flushStarted
-        stall = (began, began != 0 && began == stall.began ? stall.ticks + 1 : 0)
-        let isStalled = stall.ticks > 2 * raft.configuration.electionTicks
+        let isStalled = diskWatch.tick(waitingSince: log.flushStarted)
         if disability != nil || quarantine != nil || isStalled { yieldLeadership() }
     }
 

@@ -58,8 +58,8 @@ final class Replica: @unchecked Sendable {
     var quarantine: HoldfastError?
     /// Told, on a read thread, of rows that cannot be read.
     let onDamage = Relay<@Sendable (HoldfastError) -> Void>()
-    /// The wait for the disk in progress at the last tick (`LogStore.flushStarted`), and the ticks that it has lasted.
-    var stall: (began: UInt64, ticks: Int) = (0, 0)
+    /// Looks at the wait for the disk in progress (`LogStore.flushStarted`).
+    var diskWatch: DiskWatch
 
     /// Commands of this turn, and those on their way through the log.
     var gathered: [(envelope: [UInt8], reply: Reply)] = []
@@ -94,6 +94,7 @@ final class Replica: @unchecked Sendable {
     ) {
         self.loop = loop
         appliedIndex = raft.appliedIndex
+        diskWatch = DiskWatch(electionTicks: raft.configuration.electionTicks)
         self.raft = raft
         self.log = log
         self.applyLane = applyLane

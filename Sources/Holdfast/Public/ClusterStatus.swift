@@ -43,11 +43,16 @@ public struct ClusterStatus: Sendable, Hashable {
         /// The newest feature version that it takes part in; 0 where nobody knows.
         public var featureVersion: UInt32 = 0
 
+        /// Whether its disk is full, so that it refuses what needs room.
+        public var full: Bool
+        /// Bytes free on its disk, as it last saw them.
+        public var freeBytes: UInt64
+
         /// A node as a test or a gateway builds it.
         public init(
             id: UInt64, endpoint: String, role: Role, applied: UInt64 = 0, commit: UInt64 = 0, revision: Revision = 0,
             completeRevision: Revision = 0, complete: Bool = false, missingBytes: UInt64 = 0, quarantined: Bool = false,
-            feedHash: String = ""
+            feedHash: String = "", full: Bool = false, freeBytes: UInt64 = 0
         ) {
             self.id = id
             self.endpoint = endpoint
@@ -60,6 +65,8 @@ public struct ClusterStatus: Sendable, Hashable {
             self.missingBytes = missingBytes
             self.quarantined = quarantined
             self.feedHash = feedHash
+            self.full = full
+            self.freeBytes = freeBytes
         }
     }
 

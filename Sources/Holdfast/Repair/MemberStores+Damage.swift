@@ -9,7 +9,9 @@ extension MemberStores {
     static let needsRows = "repair"
 
     /// Opens the rows. Rows that cannot be read, or that an earlier life of the process found so, are marked and refused.
-    static func openRows(_ directory: DataDirectory, _ options: RowStoreOptions) throws -> RowStore {
+    static func openRows(
+        _ directory: DataDirectory, _ options: RowStoreOptions, _ logger: Logger
+    ) throws -> RowStore {
         if let mark = directory.repairMarks.first(where: { $0.cause == .rows }) {
             throw doubt(directory, mark.detail)
         }
@@ -21,7 +23,7 @@ extension MemberStores {
                 // A rebuild that a crash cut off behind its last step: the rows before are evidence.
                 try place.setOthersAside(below: directory.layout.quarantine)
             }
-            let rows = try RowStore(path: try place.current(), options: options)
+            let rows = try openStore(try place.current(), directory, options, logger)
             // Everything that a start reads, so that it is found here if it cannot be read.
             let applier = try Applier(loading: rows)
             _ = try ModelReader.list(at: applier.readPoint, rows: rows)

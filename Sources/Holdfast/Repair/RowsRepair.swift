@@ -70,7 +70,8 @@ struct RowsRepair {
         let threads = ChunkThreads(count: 1)
         let fetch = SnapshotFetch(
             plane: PeerSnapshots(peers: peers), staging: SnapshotStaging(directory.layout), threads: threads,
-            options: RowStoreOptions(configuration, budget), cluster: identity.cluster, lineage: { directory.lineage },
+            options: RowStoreOptions(configuration, budget, reserveBytes: directory.reserveBytes),
+            cluster: identity.cluster, lineage: { directory.lineage },
             seal: { version throws(HoldfastError) in try await seal.seal(version) }, counters: SnapshotCounters(),
             logger: logger)
         let result: Result<Void, HoldfastError>

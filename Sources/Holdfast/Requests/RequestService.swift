@@ -15,6 +15,8 @@ final class RequestService: @unchecked Sendable {
     let logger: Logger
     /// The parts that answer asynchronously: chunks, status, metrics.
     let aside: any AsideRequests
+    /// Why a command of so many bytes that needs room is refused here; nil while there is room.
+    var roomRefusal: (Int) -> HoldfastError? = { _ in nil }
     /// A leader's word on how far logs may be compacted.
     var onLogFloor: (LogIndex) -> Void = { _ in }
     /// A leader offers a state snapshot.
@@ -119,6 +121,10 @@ final class RequestService: @unchecked Sendable {
         }
         if let refusal = envelope.command.refusal { throw HoldfastError(refusal) }
         if let feature = envelope.command.feature { try replica.require(feature) }
+        // Only the leader decides: another node's caller goes to the leader.
+        if envelope.command.needsRoom, replica.raft.role == .leader, let refusal = roomRefusal(bytes.count) {
+            throw refusal
+        }
         Envelope.stamp(WallClock.milliseconds, onto: &bytes)
         replica.propose(bytes, reply: reply)
     }

@@ -41,6 +41,16 @@ extension ClusterStatus.Node {
         protocolVersion = UInt8(clamping: try reader.fixed32())
         featureVersion = try reader.fixed32()
     }
+
+    func encodeDisk(into writer: inout ByteWriter) {
+        writer.bool(full)
+        writer.varint(freeBytes)
+    }
+
+    mutating func decodeDisk(from reader: inout ByteReader) throws(DecodeError) {
+        full = try reader.bool()
+        freeBytes = try reader.varint()
+    }
 }
 
 /// What a member says of itself to another one.
@@ -58,6 +68,7 @@ struct NodeReport: Sendable {
             section.fixed32(featureVersion)
             node.encodeVersions(into: &section)
         }
+        writer.section(.disk) { node.encodeDisk(into: &$0) }
     }
 
     static func decode(from reader: inout ByteReader) throws(DecodeError) -> NodeReport {
@@ -68,6 +79,7 @@ struct NodeReport: Sendable {
             case .versions:
                 report.featureVersion = try body.fixed32()
                 try report.node.decodeVersions(from: &body)
+            case .disk: try report.node.decodeDisk(from: &body)
             }
         }
         return report
@@ -88,6 +100,7 @@ extension ClusterStatus {
             // One for each node, in the order above.
             for node in nodes { node.encodeVersions(into: &section) }
         }
+        writer.section(.disk) { section in for node in nodes { node.encodeDisk(into: &section) } }
     }
 
     static func decode(from reader: inout ByteReader) throws(DecodeError) -> ClusterStatus {
@@ -106,6 +119,8 @@ extension ClusterStatus {
             case .versions:
                 status.featureVersion = try body.fixed32()
                 for place in status.nodes.indices { try status.nodes[place].decodeVersions(from: &body) }
+            case .disk:
+                for place in status.nodes.indices { try status.nodes[place].decodeDisk(from: &body) }
             }
         }
         return status

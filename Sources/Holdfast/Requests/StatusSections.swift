@@ -7,6 +7,8 @@ internal import ReplicaCore
 enum StatusSection: UInt8 {
     /// Protocol and feature versions.
     case versions = 1
+    /// Whether disks are full, and their free bytes.
+    case disk = 3
 }
 
 extension ByteWriter {

@@ -13,7 +13,8 @@ package struct FormatRequest: Sendable {
     package var members: [NodeIdentity.Member]
     /// Milliseconds since 1970.
     package var nowMilliseconds: UInt64
-    package var reserveBytes = 16 << 20
+    /// Bytes of the reserve; nil lets the disk decide.
+    package var reserveBytes: Int?
 
     package init(
         node: UInt64, cluster: String, token: String = "", members: [NodeIdentity.Member], nowMilliseconds: UInt64
@@ -70,7 +71,7 @@ extension DataDirectory {
 
     /// Makes everything, the identity last.
     private static func make(
-        _ layout: DataLayout, _ identity: NodeIdentity, _ version: Int, _ reserveBytes: Int,
+        _ layout: DataLayout, _ identity: NodeIdentity, _ version: Int, _ reserveBytes: Int?,
         prepare: (DataLayout, NodeIdentity) throws(DirectoryError) -> Void
     ) throws(DirectoryError) -> NodeIdentity {
         do {
@@ -85,7 +86,8 @@ extension DataDirectory {
             try ChunkStore.makeTree(at: layout.chunks)
             try OpenFile(layout.lock, O_RDWR | O_CREAT).sync()
             try FileTree.replace(layout.peers, with: PeerPins.text([:]).bytes)
-            try SpaceReserve(path: layout.reserve, bytes: reserveBytes).restore()
+            try SpaceReserve(path: layout.reserve, bytes: DataDirectory.reserveBytes(reserveBytes, on: layout.root))
+                .restore()
         } catch {
             throw DirectoryError(error, doing: "format \(layout.root)")
         }

@@ -22,17 +22,19 @@ package final class DataDirectory: Sendable {
     private let marks: RepairMarks
     private let recordedLineage: Mutex<Lineage?>
     private let sealedVersion: Mutex<Int>
+    /// Bytes that the reserve takes up.
+    package let reserveBytes: Int
 
     /// Opens and locks a formatted directory.
     ///
     /// - Parameters:
-    ///   - reserveBytes: size of the reserve; one that is missing is allocated if there is room.
+    ///   - reserveBytes: size of the reserve, nil for `reserveBytes(_:on:)`; one that is missing is allocated if there is room.
     ///   - formatVersionMax: the newest format version that the caller takes.
     ///   - recovers: also opens a directory whose recovery was interrupted.
     /// - Throws: `notFormatted`, `halfFormatted`, `notEmpty`, `foreign`, `locked`, `version`, `corrupted`,
     ///   `inputOutput`, each with a sentence that says what to do.
     package static func open(
-        at path: String, reserveBytes: Int = 16 << 20,
+        at path: String, reserveBytes: Int? = nil,
         formatVersionMax: Int = NodeIdentity.formatVersions.upperBound, recovers: Bool = false
     ) throws(DirectoryError) -> DataDirectory {
         let layout = DataLayout(path)
@@ -48,7 +50,7 @@ package final class DataDirectory: Sendable {
     }
 
     private init(
-        _ layout: DataLayout, _ identity: NodeIdentity, _ version: Int, _ lock: OpenLock, _ reserveBytes: Int
+        _ layout: DataLayout, _ identity: NodeIdentity, _ version: Int, _ lock: OpenLock, _ reserveBytes: Int?
     ) throws(DirectoryError) {
         self.layout = layout
         self.lock = lock
@@ -61,7 +63,8 @@ package final class DataDirectory: Sendable {
         do throws(FileError) {
             // Left by a crash between the last two steps of formatting: the identity is there, so it is complete.
             try FileTree.remove(layout.formatting)
-            self.reserve = try SpaceReserve(path: layout.reserve, bytes: reserveBytes)
+            self.reserveBytes = try DataDirectory.reserveBytes(reserveBytes, on: layout.root)
+            self.reserve = try SpaceReserve(path: layout.reserve, bytes: self.reserveBytes)
             do throws(FileError) {
                 try reserve.restore()
             } catch {
@@ -71,6 +74,13 @@ package final class DataDirectory: Sendable {
         } catch {
             throw DirectoryError(error, doing: "open the data directory \(layout.root)")
         }
+    }
+
+    /// The size of a reserve where none is asked for: two write buffers of the rows, or a new segment of the log; on a
+    /// small disk a sixteenth of it.
+    static func reserveBytes(_ asked: Int?, on path: String) throws(FileError) -> Int {
+        if let asked { return asked }
+        return Int(min(64 << 20, try FileTree.space(of: path).total / 16))
     }
 
     /// The format version of the directory: the feature version that a build must know to open it.

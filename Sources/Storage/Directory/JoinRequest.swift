@@ -16,7 +16,7 @@ package struct JoinRequest: Sendable {
     package var formatVersion = NodeIdentity.formatVersions.lowerBound
     /// Milliseconds since 1970.
     package var nowMilliseconds: UInt64
-    package var reserveBytes = 16 << 20
+    package var reserveBytes: Int?
 
     package init(
         node: UInt64, cluster: String, bootstrap: Digest, lineage: Lineage, members: [NodeIdentity.Member],

@@ -121,6 +121,7 @@ struct LogDisk: Sendable {
         let temporary = final + ".new"
         try inject(.create, final)
         if let files { return try files.create(name, bytes: bytes) }
+        try requireSpace(bytes, for: final)
         guard let descriptor = try open(temporary, flags: O_RDWR | O_CREAT | O_TRUNC) else {
             throw .notFormatted(path: directory)
         }
@@ -145,6 +146,15 @@ struct LogDisk: Sendable {
         } catch {
             unlink(temporary)
             throw error
+        }
+    }
+
+    /// Where there is no room fallocate(2) may take what is left before it fails, and others would find none for that moment.
+    private func requireSpace(_ bytes: Int, for path: String) throws(LogError) {
+        var status = statvfs()
+        guard statvfs(directory, &status) == 0 else { throw Self.error("measure the disk of", path, errno) }
+        guard UInt64(status.f_bavail) * UInt64(status.f_frsize) >= UInt64(bytes) else {
+            throw .noSpace(detail: "allocate \(path)")
         }
     }
 

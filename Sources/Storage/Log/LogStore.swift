@@ -45,6 +45,7 @@ package final class LogStore: Sendable {
     ) throws(LogError) {
         try phase.withLock { phase throws(LogError) in
             guard case .open = phase else { preconditionFailure("a log is started once") }
+            pool.begin()
             let spare = try LogThread.start(name: "hf-log-spare") { [pool] in pool.run() }
             do throws(LogError) {
                 let thread = try LogThread.start(name: "hf-log") { [writer] in
@@ -87,6 +88,9 @@ package final class LogStore: Sendable {
     /// Whether the disk was full when the log last tried to prepare a spare segment: refuse what grows the log.
     package var isOutOfSpace: Bool { pool.isOutOfSpace }
 
+    /// Whether the writer waits for room on a full disk: nothing is made durable until there is some.
+    package var isWaitingForSpace: Bool { pool.isWaitingForSpace }
+
     /// Index before the first readable entry.
     package var previousIndex: LogIndex { shared.map.withLock { $0.previousIndex } }
 
@@ -120,7 +124,8 @@ package final class LogStore: Sendable {
         return figures
     }
 
-    /// Carries out what is queued, makes the last frame headers durable, and ends the threads. Not from a callback.
+    /// Carries out what is queued, as far as a full disk takes it, makes the last frame headers durable, and ends the threads. Not
+    /// from a callback.
     package func close() {
         let running: (LogThread, LogThread)? = phase.withLock { phase in
             defer { phase = .closed }
@@ -129,6 +134,7 @@ package final class LogStore: Sendable {
         }
         guard let (thread, spare) = running else { return }
         shared.queue.update { $0.isClosing = true }
+        pool.drain()
         thread.join()
         pool.close()
         spare.join()

@@ -23,7 +23,7 @@ package enum LogError: Error, Sendable, Equatable {
     case corrupted(index: LogIndex, detail: String)
     /// Both copies of the hard state are bad: this node does not know whom it voted for and must not vote.
     case hardStateLost(detail: String)
-    /// The disk is full and no spare segment is left.
+    /// The disk is full. While a log runs it waits for room instead of failing with this.
     case noSpace(detail: String)
     /// A system call failed; `code` is the error number.
     case failed(operation: String, path: String, code: Int32)

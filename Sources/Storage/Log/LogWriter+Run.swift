@@ -34,6 +34,8 @@ extension LogWriter {
                 queue.isStopped = true
                 queue.operations = []
             }
+            // Closed while it waited for room: what it had in hand was acknowledged to nobody, and nothing has failed.
+            if error == .stopped { return }
             onFailure(error)
         }
     }

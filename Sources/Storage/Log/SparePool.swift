@@ -27,12 +27,16 @@ final class SparePool: Sendable {
         var free: [SegmentFile]
         var surplus: [SegmentFile] = []
         var nextSlot: Int
-        var attempts = 0
+        /// The writer waits for a segment.
         var isWanted = false
         var isOutOfSpace = false
         var retryAt: UInt64 = 0
         var failure: LogError?
         var created: UInt64 = 0
+        /// A thread makes segments; without one nobody waits for any.
+        var hasThread = false
+        /// The log closes: nobody waits any more for room on a full disk.
+        var isDraining = false
         var isClosing = false
     }
 
@@ -42,7 +46,8 @@ final class SparePool: Sendable {
         case end
     }
 
-    private static let retryNanoseconds: UInt64 = 1_000_000_000
+    /// How long a full disk is left alone; one look costs a system call.
+    private static let retryNanoseconds: UInt64 = 200_000_000
 
     private let monitor: Monitor<State>
     private let disk: LogDisk
@@ -69,16 +74,23 @@ final class SparePool: Sendable {
     /// Whether `take` would have to wait.
     var isEmpty: Bool { monitor.withLock { $0.free.isEmpty } }
 
-    /// Takes a free segment; waits for one to be created if there is none. Fails at once if the disk is (still) full.
+    /// Whether `take` waits for room on a full disk.
+    var isWaitingForSpace: Bool { monitor.withLock { $0.isWanted && $0.isOutOfSpace } }
+
+    /// Takes a free segment; waits for one to be created if there is none, on a full disk until there is room: nothing of the entry
+    /// was written yet, so waiting loses nothing.
+    ///
+    /// Throws `stopped` where the log closes meanwhile.
     func take() throws(LogError) -> SegmentFile {
-        let attempts = monitor.withLock { $0.attempts }
         monitor.updateForAll { $0.isWanted = $0.free.isEmpty }
         let result: Result<SegmentFile, LogError>? = monitor.wait { state in
             if let segment = state.free.popLast() { return .success(segment) }
             if let failure = state.failure { return .failure(failure) }
-            if state.isClosing { return .failure(.stopped) }
-            guard state.attempts > attempts, state.isOutOfSpace else { return nil }
-            return .failure(.noSpace(detail: "create a segment in \(self.disk.directory)"))
+            guard state.hasThread else {
+                return .failure(.noSpace(detail: "no segment is left in \(self.disk.directory)"))
+            }
+            if state.isClosing || (state.isDraining && state.isOutOfSpace) { return .failure(.stopped) }
+            return nil
         }
         monitor.updateForAll { $0.isWanted = false }
         guard let result else { throw .stopped }
@@ -94,6 +106,9 @@ final class SparePool: Sendable {
             if state.free.count >= spares { state.isOutOfSpace = false }
         }
     }
+
+    /// Tells that a thread is about to run: from now on a writer waits for segments.
+    func begin() { monitor.updateForAll { $0.hasThread = true } }
 
     /// The body of the thread that prepares spares.
     func run() {
@@ -118,6 +133,9 @@ final class SparePool: Sendable {
         }
     }
 
+    /// Ends a wait for room: the log is to be closed.
+    func drain() { monitor.updateForAll { $0.isDraining = true } }
+
     /// Ends the thread after the task at hand.
     func close() { monitor.updateForAll { $0.isClosing = true } }
 
@@ -125,9 +143,7 @@ final class SparePool: Sendable {
         while true {
             let retryAt = monitor.withLock { $0.isOutOfSpace ? $0.retryAt : nil }
             let task: Task? = monitor.wait(until: retryAt) { state in
-                if !state.isClosing, state.isOutOfSpace, !state.isWanted, state.surplus.isEmpty,
-                    monotonicNanoseconds() < state.retryAt
-                {
+                if !state.isClosing, state.isOutOfSpace, state.surplus.isEmpty, monotonicNanoseconds() < state.retryAt {
                     return nil
                 }
                 return pendingTask(&state)
@@ -142,8 +158,8 @@ final class SparePool: Sendable {
             defer { state.surplus = [] }
             return .remove(state.surplus)
         }
-        guard state.failure == nil, state.free.count < spares || state.isWanted else { return nil }
-        state.isWanted = false
+        let isDue = state.free.count < spares || (state.isWanted && state.free.isEmpty)
+        guard state.failure == nil, isDue else { return nil }
         return .create(slot: state.nextSlot)
     }
 
@@ -155,14 +171,12 @@ final class SparePool: Sendable {
             monitor.updateForAll { state in
                 state.free.append(SegmentFile(slot: slot, file: file))
                 state.nextSlot = slot + 1
-                state.attempts += 1
                 state.created += 1
                 state.isOutOfSpace = false
             }
         } catch .noSpace {
-            // Nothing of the log was lost: only the new file was refused. Tried again when asked for, and every second.
+            // Nothing of the log was lost: only the new file was refused. Tried again in a moment.
             monitor.updateForAll { state in
-                state.attempts += 1
                 state.isOutOfSpace = true
                 state.retryAt = monotonicNanoseconds() + Self.retryNanoseconds
             }

@@ -50,6 +50,7 @@ package final class RowStore: Sendable {
     var handle: StoreHandle { held.withLock { $0 } }
     /// The directory of the store.
     package var path: String { handle.path }
+    private let resumption = Mutex<Void>(())
 
     /// Opens the store at `path`, or makes it there.
     ///
@@ -131,7 +132,8 @@ package final class RowStore: Sendable {
             try body()
         } catch {
             guard error.cause == .noSpace, backgroundError != nil else { throw error }
-            try resume()
+            // One at a time: RocksDB refuses a second attempt as busy.
+            try resumption.withLock { (_) throws(RowStoreError) in if backgroundError != nil { try resume() } }
             try body()
         }
     }
@@ -156,7 +158,9 @@ package final class RowStore: Sendable {
 
     /// Rewrites all rows into the lowest level, which drops what was deleted. Slow.
     package func compactAll() throws(RowStoreError) {
-        try run("compact") { pointer, status in hfr_compact_all(pointer, &status) }
+        try resuming { () throws(RowStoreError) in
+            try run("compact") { pointer, status in hfr_compact_all(pointer, &status) }
+        }
     }
 
     /// Makes a consistent copy of hard links at `path`, which must not exist and must be on the same file system.

@@ -1,21 +1,27 @@
 // A library that stands between a program and libc (LD_PRELOAD) and makes the disk fail and the clock jump, as the
 // files in the directory HOLDFAST_INTERPOSER say at that moment:
 //
-//   rules   one rule a line: OPERATION PART ACTION. OPERATION is write, flush or allocate; a rule holds for files whose
-//           path contains PART; ACTION is an error (EIO, ENOSPC) or stall, which waits until the rule is gone.
+//   rules   one rule a line: OPERATION PART ACTION. OPERATION is write, flush, allocate, or direct (opening with O_DIRECT,
+//           which then fails with EINVAL as where a file system has no such thing); a rule holds for files whose path
+//           contains PART; ACTION is an error (EIO, ENOSPC) or stall, which waits until the rule is gone.
+//   source  is no file: HOLDFAST_SOURCE is the address that outgoing connections begin at.
 //   clock   eight bytes, little-endian and signed: nanoseconds that the time of day is ahead of the machine's.
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <netinet/in.h>
 #include <pthread.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
@@ -75,16 +81,20 @@ static void reload(void) {
     fclose(file);
 }
 
-// The error that a call on a descriptor is to fail with; 0 for none, -1 for a wait.
-static int verdict(const char *operation, int descriptor) {
+// The error that a call on a descriptor, or on the path that is given, is to fail with; 0 for none, -1 for a wait.
+static int verdict(const char *operation, int descriptor, const char *given) {
     int error = 0;
     pthread_mutex_lock(&lock);
     reload();
     if (rule_count > 0) {
         char link[64], path[PATH_MAX];
-        snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
-        ssize_t count = readlink(link, path, sizeof path - 1);
-        path[count < 0 ? 0 : count] = 0;
+        if (given) {
+            snprintf(path, sizeof path, "%s", given);
+        } else {
+            snprintf(link, sizeof link, "/proc/self/fd/%d", descriptor);
+            ssize_t count = readlink(link, path, sizeof path - 1);
+            path[count < 0 ? 0 : count] = 0;
+        }
         for (int place = 0; place < rule_count && error == 0; place++) {
             const struct rule *rule = &rules[place];
             if (strcmp(rule->operation, operation) != 0 || !strstr(path, rule->part)) continue;
@@ -102,7 +112,7 @@ static bool passes(const char *operation, int descriptor) {
     if (!rules_path[0]) return true;
     int before = errno;
     int error;
-    while ((error = verdict(operation, descriptor)) < 0) {
+    while ((error = verdict(operation, descriptor, NULL)) < 0) {
         struct timespec pause = {0, 2000000};
         nanosleep(&pause, NULL);
     }
@@ -131,6 +141,42 @@ FORWARD(int, fallocate, "allocate", -1, (int descriptor, int mode, off_t offset,
         (descriptor, mode, offset, count))
 FORWARD(int, fallocate64, "allocate", -1, (int descriptor, int mode, off64_t offset, off64_t count),
         (descriptor, mode, offset, count))
+
+static int open_unless_direct(const char *name, const char *path, int flags, mode_t mode) {
+    int (*next)(const char *, int, ...) = (int (*)(const char *, int, ...))dlsym(RTLD_NEXT, name);
+    if ((flags & O_DIRECT) && rules_path[0] && verdict("direct", -1, path) != 0) {
+        errno = EINVAL;
+        return -1;
+    }
+    return next(path, flags, mode);
+}
+
+#define OPEN(name)                                            \
+    int name(const char *path, int flags, ...) {              \
+        mode_t mode = 0;                                      \
+        if (flags & (O_CREAT | O_TMPFILE)) {                  \
+            va_list rest;                                     \
+            va_start(rest, flags);                            \
+            mode = va_arg(rest, mode_t);                      \
+            va_end(rest);                                     \
+        }                                                     \
+        return open_unless_direct(#name, path, flags, mode);  \
+    }
+
+OPEN(open)
+OPEN(open64)
+
+// Tells who dials: all nodes of a test have one address otherwise.
+int connect(int descriptor, const struct sockaddr *address, socklen_t count) {
+    static int (*next)(int, const struct sockaddr *, socklen_t);
+    if (!next) next = (int (*)(int, const struct sockaddr *, socklen_t))dlsym(RTLD_NEXT, "connect");
+    const char *source = getenv("HOLDFAST_SOURCE");
+    if (source && address->sa_family == AF_INET) {
+        struct sockaddr_in from = {.sin_family = AF_INET};
+        if (inet_pton(AF_INET, source, &from.sin_addr) == 1) (void)bind(descriptor, (struct sockaddr *)&from, sizeof from);
+    }
+    return next(descriptor, address, count);
+}
 
 int clock_gettime(clockid_t clock, struct timespec *time) {
     static int (*next)(clockid_t, struct timespec *);

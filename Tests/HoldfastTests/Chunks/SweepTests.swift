@@ -17,6 +17,11 @@ func spoil(_ path: String) throws {
     try file.close()
 }
 
+/// A monotonic clock that a test moves.
+private final class Clock: Sendable {
+    let milliseconds = Mutex<UInt64>(5_000)
+}
+
 /// Whether the node has answered.
 private final class Answered: Sendable {
     let isSaid = Mutex(false)
@@ -99,7 +104,8 @@ private final class Answered: Sendable {
     @Test func anAbandonedUploadExpiresAndIsSwept() async throws {
         var options = ChunkCluster.quietOptions
         options.uploadIdleMilliseconds = 1_000
-        options.now = { 1_002_000 }  // The cluster's clock stands near 1,000,000.
+        let clock = Clock()
+        options.uptime = { clock.milliseconds.withLock { $0 } }
         let cluster = try ChunkCluster(nodes: [1, 2, 3], options: options)
         let material = Material(seed: 27, count: 3)
         try await cluster.begin(material)
@@ -108,9 +114,17 @@ private final class Answered: Sendable {
         try await eventually("the chunks are everywhere") {
             try cluster.nodes.allSatisfy { try cluster.count(material, at: $0) == 3 }
         }
-        cluster.state.withLock { $0.time = 1_001_500 }
+        // The time of day jumps, and nothing depends on it: neither ahead by a day nor back.
+        for node in cluster.nodes { await (try cluster.chunks(node)).sweeper.expire() }
+        cluster.state.withLock { $0.time += 86_400_000 }
+        for node in cluster.nodes { await (try cluster.chunks(node)).sweeper.expire() }
+        for node in cluster.nodes { #expect(try await cluster.chunks(node).sweeper.sweep().chunks == 0) }
+        clock.milliseconds.withLock { $0 += 500 }
         let active = Material(seed: 28, count: 1)
         try await cluster.begin(active)
+        for node in cluster.nodes { await (try cluster.chunks(node)).sweeper.expire() }
+        for node in cluster.nodes { #expect(try await cluster.chunks(node).sweeper.sweep().chunks == 0) }
+        clock.milliseconds.withLock { $0 += 500 }
         for node in cluster.nodes { await (try cluster.chunks(node)).sweeper.expire() }
         for node in cluster.nodes { #expect(try await cluster.chunks(node).sweeper.sweep().chunks == 3) }
         let answer = try await cluster.chunks(2).answer(.receipt(active.upload, appliedAtLeast: 0))
