@@ -30,6 +30,8 @@ extension Member {
         }
         await listener?.close()
         await run(on: replica.loop) { [peers] in
+            // Lets go of the connections that were answered last.
+            replica.replies.flush()
             replica.replies.close()
             peers.stop()
         }

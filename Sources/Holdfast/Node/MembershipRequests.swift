@@ -32,8 +32,8 @@ struct MembershipRequests: Sendable {
     private static let answerTime = TimeAmount.milliseconds(300)
     /// Entries that a learner may lack and count as caught up: they are on their way, and take milliseconds.
     static let caughtUpEntries: LogIndex = 1_024
-    /// What counts as an answer a moment ago.
-    static let answerAge = TimeAmount.seconds(1)
+    /// What counts as an answer a moment ago: some heartbeats.
+    static let answerAge = TimeAmount.milliseconds(400)
 
     /// Who is a member, as applied here.
     func report(_ body: ByteBuffer, deadline: NIODeadline) async throws(HoldfastError) -> ByteBuffer {
@@ -54,9 +54,11 @@ struct MembershipRequests: Sendable {
                 "'\(newcomer.node)=\(newcomer.endpoint)' is no member; write ID=HOST:PORT, with an ID from 1")
         }
         let end = deadline - Self.answerTime
+        // Only an answer after this moment shows that a member is there: one that has just gone was heard a moment before.
+        let began = NIODeadline.now()
         var silentSince: NIODeadline?
         while true {
-            let plan = MembershipPlan(request, try await view())
+            let plan = MembershipPlan(request, try await view(since: began))
             if case .waitBriefly = plan {} else { silentSince = nil }
             let reason: String
             switch plan {
@@ -144,7 +146,7 @@ struct MembershipRequests: Sendable {
     }
 
     /// What this leader knows now.
-    private func view() async throws(HoldfastError) -> MembershipView {
+    private func view(since began: NIODeadline) async throws(HoldfastError) -> MembershipView {
         let needed = try await lastPublish()
         let result = await withCheckedContinuation {
             (continuation: CheckedContinuation<Result<MembershipView, HoldfastError>, Never>) in
@@ -152,7 +154,8 @@ struct MembershipRequests: Sendable {
                 guard replica.raft.role == .leader else {
                     return continuation.resume(returning: .failure(replica.notLeader()))
                 }
-                continuation.resume(returning: .success(replica.membershipView(state.now, needed: needed)))
+                continuation.resume(
+                    returning: .success(replica.membershipView(state.now, needed: needed, since: began)))
             }
         }
         return try result.get()
@@ -199,12 +202,18 @@ extension MembershipRequest {
 
 extension Replica {
     /// What this leader knows of its members; `needed` is the newest revision that published something (on the control loop).
-    func membershipView(_ now: MemberState.Values, needed: UInt64) -> MembershipView {
-        let recent = NIODeadline.now() - MembershipRequests.answerAge
+    ///
+    /// - Parameter since: answers before it count for nothing.
+    func membershipView(
+        _ now: MemberState.Values, needed: UInt64, since: NIODeadline = .uptimeNanoseconds(0)
+    ) -> MembershipView {
+        let recent = max(since, NIODeadline.now() - MembershipRequests.answerAge)
         var answering: Set<NodeID> = [raft.id]
         var caughtUp: Set<NodeID> = [raft.id]
         for follower in raft.followers where follower.id != raft.id {
-            if let heard = answeredAt[follower.id], heard >= recent { answering.insert(follower.id) }
+            if let heard = answeredAt[follower.id], heard >= recent, peers.isConnected(follower.id) {
+                answering.insert(follower.id)
+            }
             if follower.state == .replicate, follower.match + MembershipRequests.caughtUpEntries >= raft.lastIndex,
                 follower.match > 0
             {

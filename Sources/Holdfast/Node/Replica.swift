@@ -79,7 +79,7 @@ final class Replica: @unchecked Sendable {
     var preference = LeaderPreference()
     /// The node is about to stop: what is under way is finished, and nothing new is taken.
     var isDraining = false
-    /// When each member was last known to answer this leader, to a tick.
+    /// When each member last answered this leader.
     private(set) var answeredAt: [NodeID: NIODeadline] = [:]
 
     private(set) var applyLane: ApplyLane
@@ -150,7 +150,6 @@ final class Replica: @unchecked Sendable {
 
     /// One tick of the clock: a heartbeat interval.
     func tick(now: NIODeadline) {
-        for follower in raft.followers where follower.recentActive { answeredAt[follower.id] = now }
         step(.tick)
         expireReads(now: now)
         settleTransfer(now: now)
@@ -160,6 +159,9 @@ final class Replica: @unchecked Sendable {
 
     /// A message of a peer.
     func receive(_ message: Message) {
+        if message.kind == .heartbeatResponse || message.kind == .appendEntriesResponse {
+            answeredAt[message.from] = .now()
+        }
         step(.receive(message))
         turn()
     }

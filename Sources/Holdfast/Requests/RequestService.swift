@@ -69,6 +69,8 @@ final class RequestService: @unchecked Sendable {
             figures.requestsRefused.increment()
             reply.fail(error)
         }
+        // No turn comes any more that would.
+        if replica.isDraining { replies.flush() }
     }
 
     private func dispatch(
