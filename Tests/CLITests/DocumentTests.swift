@@ -77,8 +77,8 @@ import Testing
         let nodes = try #require(document["nodes"] as? [[String: any Sendable]])
         #expect(
             nodes.first?.keys.sorted() == [
-                "applied", "commit", "complete", "completeRevision", "endpoint", "featureVersion", "feedHash", "id",
-                "missingBytes", "protocolVersion", "quarantined", "revision", "role",
+                "applied", "commit", "complete", "completeRevision", "endpoint", "featureVersion", "feedHash",
+                "freeBytes", "full", "id", "missingBytes", "protocolVersion", "quarantined", "revision", "role",
             ])
         #expect(nodes.first?["role"] as? String == "unreachable")
     }

@@ -118,6 +118,8 @@ import Testing
             node.feedHash = "ab"
             node.protocolVersion = 1
             node.featureVersion = 7
+            node.full = place % 2 == 0
+            node.freeBytes = 300
             nodes.append(node)
         }
         for leader in [nil, 3] as [UInt64?] {
@@ -128,14 +130,20 @@ import Testing
             status.encode(into: &writer)
             var reader = ByteReader(writer.bytes)
             #expect(try ClusterStatus.decode(from: &reader) == status)
-            // A node of the first release ends before the first section: its number, its length, one number and two a node.
-            let first = writer.bytes.count - (2 + 4 + 8 * nodes.count)
-            for length in 0..<writer.bytes.count where length != first {
+            // An older node ends before a section. Each has its number and its length; then the versions have one number and two a
+            // node, and the disks a byte and a number of two bytes a node.
+            let disks = writer.bytes.count - (2 + 3 * nodes.count)
+            let versions = disks - (2 + 4 + 8 * nodes.count)
+            for length in 0..<writer.bytes.count where length != versions && length != disks {
                 var cut = ByteReader(Array(writer.bytes[..<length]))
                 #expect(throws: DecodeError.self) { try ClusterStatus.decode(from: &cut) }
             }
-            var old = ByteReader(Array(writer.bytes[..<first]))
+            var old = ByteReader(Array(writer.bytes[..<versions]))
             #expect(try ClusterStatus.decode(from: &old).nodes.map(\.featureVersion) == [0, 0, 0, 0, 0])
+            var newer = ByteReader(Array(writer.bytes[..<disks]))
+            let withVersions = try ClusterStatus.decode(from: &newer)
+            #expect(withVersions.nodes.map(\.featureVersion) == [7, 7, 7, 7, 7])
+            #expect(withVersions.nodes.map(\.freeBytes) == [0, 0, 0, 0, 0])
         }
     }
 
