@@ -68,7 +68,8 @@ extension FaultTests {
                 try await wait(restarted, full: true, on: cluster)
                 for disk in disks { try disk.empty() }
                 for id in cluster.ids { try await wait(id, full: false, on: cluster) }
-                try await cluster.put("new", "v")
+                // The leader hears of the others' room a moment later.
+                try await until("a put to be taken") { try await cluster.run("key", "put", "new", "v").status == 0 }
                 #expect(try await cluster.run("model", "push", "m", file).status == 0)
                 try await cluster.wait("complete")
                 for id in cluster.ids { #expect(try await cluster.get("k49", at: [id]) == "v49") }

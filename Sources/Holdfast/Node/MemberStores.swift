@@ -133,6 +133,9 @@ struct MemberStores: Sendable {
     static func openStore(
         _ path: String, _ directory: DataDirectory, _ options: RowStoreOptions, _ logger: Logger
     ) throws -> RowStore {
+        if try directory.space().free < UInt64(directory.reserveBytes) / 2, try directory.releaseReserve() {
+            logger.warning("the disk is nearly at its end; the rows are opened with the reserve's room")
+        }
         do throws(RowStoreError) {
             return try RowStore(path: path, options: options)
         } catch {

@@ -65,11 +65,13 @@ package final class DataDirectory: Sendable {
             try FileTree.remove(layout.formatting)
             self.reserveBytes = try DataDirectory.reserveBytes(reserveBytes, on: layout.root)
             self.reserve = try SpaceReserve(path: layout.reserve, bytes: self.reserveBytes)
-            do throws(FileError) {
-                try reserve.restore()
-            } catch {
-                // A node must start on a full disk, or nothing could be deleted there; `isReserveHeld` tells.
-                guard error.isNoSpace else { throw error }
+            // A node must start on a full disk, or nothing could be deleted there: what it needs to start is not taken from it.
+            if try FileTree.space(of: layout.root).free >= 2 * UInt64(self.reserveBytes) {
+                do throws(FileError) {
+                    try reserve.restore()
+                } catch {
+                    guard error.isNoSpace else { throw error }
+                }
             }
         } catch {
             throw DirectoryError(error, doing: "open the data directory \(layout.root)")

@@ -35,8 +35,9 @@ final class LogShared: Sendable {
 
     /// Runs something that may wait for the disk; its start is visible while it runs.
     func watched<Result>(_ wait: () throws(LogError) -> Result) throws(LogError) -> Result {
+        let before = flushStarted.load(ordering: .relaxed)
         flushStarted.store(monotonicNanoseconds(), ordering: .relaxed)
-        defer { flushStarted.store(0, ordering: .relaxed) }
+        defer { flushStarted.store(before, ordering: .relaxed) }
         return try wait()
     }
 }

@@ -20,7 +20,8 @@ extension LogWriter {
                         onDurable(sequence)
                     }
                     operations.removeAll(keepingCapacity: true)
-                    try settle()
+                    // Also a write to the page cache waits where the disk takes nothing.
+                    try shared.watched { () throws(LogError) in try settle() }
                     if let deadline = ring.deadline, deadline <= monotonicNanoseconds() { try flushRing() }
                 case .overdue:
                     try flushRing()
