@@ -34,6 +34,8 @@ ssize_t chf_copy_file_range(int from, int to, size_t count) { return copy_file_r
 
 int chf_lock_exclusive(int descriptor) { return flock(descriptor, LOCK_EX | LOCK_NB) == 0 ? 0 : errno; }
 
+void chf_unlock(int descriptor) { (void)flock(descriptor, LOCK_UN); }
+
 int chf_random(void *bytes, size_t count) {
     uint8_t *p = bytes;
     while (count > 0) {

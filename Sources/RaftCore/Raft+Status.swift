@@ -32,6 +32,9 @@ extension Raft {
         role == .leader ? pendingConfigurationIndex > log.applied : log.hasUnappliedConfigurationChange
     }
 
+    /// The index up to which a leader must have applied before no configuration change is unapplied. 0 on others.
+    package var configurationsEnd: LogIndex { role == .leader ? pendingConfigurationIndex : 0 }
+
     /// What a leader knows of the member; nil on others and for strangers.
     package func progress(of node: NodeID) -> Progress? {
         guard role == .leader, let place = members.place(of: node) else { return nil }

@@ -38,6 +38,8 @@ void chf_name_thread(const char *name);
 ssize_t chf_copy_file_range(int from, int to, size_t count);
 // A non-blocking exclusive flock(2): 0, or the error number.
 int chf_lock_exclusive(int descriptor);
+// Gives up a lock of chf_lock_exclusive.
+void chf_unlock(int descriptor);
 // Random bytes of the kernel (getrandom(2)): 0, or the error number.
 int chf_random(void *bytes, size_t count);
 

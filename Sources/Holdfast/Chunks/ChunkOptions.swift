@@ -10,6 +10,8 @@ package struct ChunkOptions: Sendable {
     package var writerThreads = 3
     /// Threads that read rows and files.
     package var readerThreads = 2
+    /// How long an announcement of chunks waits for the rows that name them; then a publish finds what it told of.
+    package var announcementMilliseconds: Int64 = 1_000
     /// Why a chunk of so many bytes is not taken because the disk is full; nil if there is room. Asked on a writer thread; may block.
     package var roomRefusal: @Sendable (Int) -> HoldfastError? = { _ in nil }
     /// Whether the disk is full: then it is swept often.

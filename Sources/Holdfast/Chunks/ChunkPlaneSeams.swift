@@ -21,6 +21,8 @@ package protocol CommandPlane: Sendable {
     func withRows<R: Sendable>(_ body: (borrowing any RowReader) throws -> R) throws -> R
     /// Returns when `appliedIndex` is at least `index`.
     func waitApplied(_ index: LogIndex, deadline: NIODeadline) async throws(HoldfastError)
+    /// Returns when, on this leader, no configuration change is unapplied; throws `unavailable` at the deadline.
+    func waitForMembers(deadline: NIODeadline) async throws(HoldfastError)
     /// Proposes through whoever leads and returns the outcome of the apply.
     func propose(_ command: Command, deadline: NIODeadline) async throws(HoldfastError) -> Outcome
 }

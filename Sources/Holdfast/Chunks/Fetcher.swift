@@ -46,16 +46,19 @@ final class Fetcher: Sendable {
     private let commands: any CommandPlane
     private let peers: any PeerPlane
     private let nest: TaskNest
+    private let announcementWait: TimeAmount
     private let budget = ByteBudget(bytes: ChunkLimits.fetchBytesMax)
     private let state = Mutex(State())
 
     init(
-        keeper: ChunkKeeper, commands: any CommandPlane, peers: any PeerPlane, nest: TaskNest, logger: Logger
+        keeper: ChunkKeeper, commands: any CommandPlane, peers: any PeerPlane, nest: TaskNest,
+        announcementWait: TimeAmount, logger: Logger
     ) {
         self.keeper = keeper
         self.commands = commands
         self.peers = peers
         self.nest = nest
+        self.announcementWait = announcementWait
         self.logger = logger
     }
 
@@ -311,7 +314,7 @@ extension Fetcher {
 
     /// The chunks announced that this node's rows name; waits a little for rows that are not applied here yet.
     private func resolve(_ announcement: Announcement) async -> [ChunkID] {
-        let deadline = NIODeadline.now() + .seconds(1)
+        let deadline = NIODeadline.now() + announcementWait
         while true {
             let applied = commands.appliedIndex
             do throws(HoldfastError) {

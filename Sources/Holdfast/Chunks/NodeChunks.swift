@@ -29,7 +29,9 @@ package final class NodeChunks: Sendable {
         keeper = ChunkKeeper(
             store: store, commands: commands, writers: options.writerThreads, readers: options.readerThreads,
             roomRefusal: options.roomRefusal)
-        fetcher = Fetcher(keeper: keeper, commands: commands, peers: peers, nest: nest, logger: logger)
+        fetcher = Fetcher(
+            keeper: keeper, commands: commands, peers: peers, nest: nest,
+            announcementWait: .milliseconds(options.announcementMilliseconds), logger: logger)
         announcer = Announcer(commands: commands, peers: peers)
         let collector = ReceiptCollector(commands: commands, peers: peers, keeper: keeper, fetcher: fetcher)
         publisher = Publisher(collector: collector, commands: commands, keeper: keeper)

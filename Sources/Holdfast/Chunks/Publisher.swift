@@ -4,7 +4,7 @@ internal import ReplicaCore
 /// The leader's part of a publish: no version becomes visible before a quorum holds every byte of it, fsynced.
 ///
 /// ```
-/// receipts of a quorum ── publish{durableOn} ── applied: visible
+/// receipts of a quorum ── no change of the members unapplied ── publish{durableOn} ── applied: visible
 ///        ▲                        │
 ///        └── quorum re-check failed, or no answer came
 /// ```
@@ -25,6 +25,8 @@ struct Publisher: Sendable {
         while true {
             try collector.requireLeader()
             let receipts = try await receipts(upload, totals, deadline: deadline)
+            // A quorum of members that are about to change says little; applying would look again and refuse.
+            try await commands.waitForMembers(deadline: deadline)
             let publication = Publication(
                 upload: upload, name: name, version: version, root: root, bytes: totals.bytes,
                 chunks: UInt64(totals.chunks), files: UInt64(totals.files), durableOn: receipts)

@@ -103,7 +103,8 @@ final class Router: Sendable {
                 return answer
             } catch {
                 mayHaveHappened = mayHaveHappened || error.mayHaveHappened
-                last = error.error
+                // What a node said tells more than that the last attempt ran out of time.
+                if error.error.code != .deadlineExceeded || last == nil { last = error.error }
                 guard Self.isWorthRepeating(error.error.code) else {
                     // One disk is full; a quorum of others makes a version durable as well.
                     if case .uploads = route, error.error.code == .resourceExhausted,
@@ -184,7 +185,8 @@ final class Router: Sendable {
             do throws(CallFailure) {
                 return try await target.watch(request, deadline: deadline, take: take)
             } catch {
-                last = error.error
+                // What a node said tells more than that the last attempt ran out of time.
+                if error.error.code != .deadlineExceeded || last == nil { last = error.error }
                 guard Self.isWorthRepeating(error.error.code) else { throw error.error }
                 _ = failed(target, error.error)
             }

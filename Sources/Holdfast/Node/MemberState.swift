@@ -111,6 +111,14 @@ final class MemberCommands: CommandPlane {
         }
     }
 
+    func waitForMembers(deadline: NIODeadline) async throws(HoldfastError) {
+        let replica = self.replica
+        let index = await withCheckedContinuation { (continuation: CheckedContinuation<LogIndex, Never>) in
+            replica.loop.execute { continuation.resume(returning: replica.raft.configurationsEnd) }
+        }
+        try await waitApplied(index, deadline: deadline)
+    }
+
     func propose(_ command: Command, deadline: NIODeadline) async throws(HoldfastError) -> Outcome {
         try await router.proposeUnnumbered(command, deadline: deadline)
     }

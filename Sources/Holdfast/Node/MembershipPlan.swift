@@ -18,7 +18,7 @@ struct MembershipView: Sendable {
     var roster: Roster
     /// `HOST:PORT` of the members.
     var endpoints: [NodeID: String]
-    /// A configuration change is in the log and not applied, or may be.
+    /// A configuration change is in the log and not applied, or may be, or a crash could make its end unknown.
     var isChanging: Bool
     /// Members that answered a moment ago, the leader among them.
     var answering: Set<NodeID>

@@ -227,7 +227,8 @@ extension Replica {
         }
         return MembershipView(
             node: raft.id, members: Members(raft.confState), roster: now.roster, endpoints: endpoints,
-            isChanging: raft.hasUnappliedConfiguration || Members(raft.confState) != now.members,
+            isChanging: raft.hasUnappliedConfiguration || Members(raft.confState) != now.members
+                || appliedIndex < settling,
             answering: answering, caughtUp: caughtUp, complete: Set(complete))
     }
 }

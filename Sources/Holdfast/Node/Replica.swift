@@ -69,6 +69,9 @@ final class Replica: @unchecked Sendable {
     private var unapplied: [LogIndex: ConfigurationChange] = [:]
     /// Who waits for a configuration change that this node proposed.
     var changes: [LogIndex: @Sendable (Result<ConfigurationOutcome, HoldfastError>) -> Void] = [:]
+    /// The entry after the last configuration change that this node, as leader, saw applied: once it is applied too, the change's commit is
+    /// durable on a quorum of the new members.
+    private(set) var settling: LogIndex = 0
     var reads = ReadRound()
     var transfer: LeadershipTransfer?
     /// A state snapshot on its way into the stores, and those on their way to followers.
@@ -336,8 +339,19 @@ final class Replica: @unchecked Sendable {
                 members == outcome.members,
                 "after the change at \(outcome.index) consensus has the members \(String(describing: members)), the state machine "
                     + "\(outcome.members)")
+            if !outcome.members.isJoint { settle() }
         }
         changes.removeValue(forKey: outcome.index)?(.success(outcome))
+    }
+
+    /// Puts an empty entry behind a configuration change that took effect. In an idle cluster nothing else would come after it, its commit
+    /// would be known in memory only, and after a crash the members that are left would ask those that went for their votes. Keeps (5).
+    private func settle() {
+        guard raft.role == .leader else { return }
+        step(.propose([[]])) { effect in
+            // Refused only where another node is about to lead: it begins with an empty entry of its own.
+            if case .proposed(let first, _, _) = effect { settling = first }
+        }
     }
 
     private func readLog(for node: NodeID, first: LogIndex, bytesMax: Int) {

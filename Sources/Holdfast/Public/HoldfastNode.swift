@@ -232,21 +232,33 @@ public final class HoldfastNode: Service, Sendable {
         settings.allowPlaintext = configuration.allowPlaintext
         settings.connectionsMax = budget.connections
         settings.bulkConnectionsMax = budget.bulkConnections
-        let stores: MemberStores
+        let held = Mutex<HeldStores?>(nil)
         do throws(HoldfastError) {
-            stores = try await openWholeStores(directory, budget, isLocal: isLocal, loops, settings)
+            began(try await runMember(directory, budget, isLocal: isLocal, group, loops, settings, held))
         } catch {
             // The first error is the one to report.
             _ = try? await group.shutdownGracefully()
+            await held.withLock { $0 }?.released()
             throw error
         }
+    }
+
+    /// Opens the stores and starts the member on them; tells in `held` what it opened.
+    private func runMember(
+        _ directory: String, _ budget: ResourceBudget, isLocal: Bool, _ group: MultiThreadedEventLoopGroup,
+        _ loops: ClientLoops, _ settings: TransportSettings, _ held: borrowing Mutex<HeldStores?>
+    ) async throws(HoldfastError) -> Running {
+        let stores = try await openWholeStores(directory, budget, isLocal: isLocal, loops, settings)
+        held.withLock { $0 = HeldStores(stores) }
         let admission = Relay<Admit>()
         var listener: Listener?
+        var made: Member?
         do throws(HoldfastError) {
             if !isLocal { listener = try await bind(stores, loops, settings, admission) }
             let member = Member(
                 stores: stores, configuration: configuration, loops: loops, listener: listener, registry: registry,
                 factory: factory, settings: settings, logger: logger)
+            made = member
             try await member.start()
             if isLocal { try await member.settle() }
             admission.set { [weak member] hello, remote in
@@ -255,17 +267,18 @@ public final class HoldfastNode: Service, Sendable {
             let source = RoutedChunks(
                 router: member.router, timeout: .milliseconds(Int64(configuration.timeoutMilliseconds)),
                 local: member.chunks)
-            began(
-                Running(
-                    store: Store(
-                        router: member.router, chunkSource: source,
-                        timeoutMilliseconds: configuration.timeoutMilliseconds),
-                    member: member, router: member.router, group: group, fault: member.fault))
+            return Running(
+                store: Store(
+                    router: member.router, chunkSource: source,
+                    timeoutMilliseconds: configuration.timeoutMilliseconds),
+                member: member, router: member.router, group: group, fault: member.fault)
         } catch {
-            await listener?.close()
-            stores.log.close()
-            // The first error is the one to report.
-            _ = try? await group.shutdownGracefully()
+            if let made {
+                await made.stop()
+            } else {
+                await listener?.close()
+                stores.log.close()
+            }
             throw error
         }
     }
@@ -369,18 +382,18 @@ public final class HoldfastNode: Service, Sendable {
 
 /// The locks of a member that has stopped: they go with the last reference, which an answer under way may hold a moment longer.
 private struct HeldStores: Sendable {
-    weak let directory: DataDirectory?
-    weak let rows: RowStore?
+    let directory: Closing
+    let rows: Closing
 
     init(_ stores: MemberStores) {
-        directory = stores.directory
-        rows = stores.rows
+        directory = stores.directory.closing
+        rows = stores.rows.closing
     }
 
     /// Waits until both are let go, five seconds at most: longer than any question to a peer that was closed.
     func released() async {
         let deadline = NIODeadline.now() + .seconds(5)
-        while directory != nil || rows != nil, .now() < deadline {
+        while !directory.hasEnded || !rows.hasEnded, .now() < deadline {
             // Detached, so that a cancelled caller waits as well.
             await Task.detached { try? await Task.sleep(nanoseconds: 1_000_000) }.value
         }

@@ -17,6 +17,8 @@ package final class DataDirectory: Sendable {
     /// Where a node that joined listens, `HOST:PORT`, if its formatting said so; the first members' addresses are in `identity`.
     package let address: String?
     private let lock: OpenLock
+    /// Rises when the directory is no longer locked.
+    package var closing: Closing { lock.closing }
     private let pins: PeerPins
     private let reserve: SpaceReserve
     private let marks: RepairMarks
@@ -251,6 +253,7 @@ extension DataDirectory {
 
 /// The lock file of a data directory, locked.
 final class OpenLock: Sendable {
+    let closing = Closing()
     private let file: OpenFile
 
     init(_ path: String) throws(DirectoryError) {
@@ -269,6 +272,12 @@ final class OpenLock: Sendable {
         // Only a hint for whoever finds it locked: neither synced, nor removed, nor worth failing on a full disk.
         _ = ftruncate(file.descriptor, 0)
         _ = try? file.write(Array("\(getpid())\n".utf8), at: 0)
+    }
+
+    deinit {
+        // Here, since the file is closed only after this.
+        chf_unlock(file.descriptor)
+        closing.done()
     }
 
     private static func holder(_ file: borrowing OpenFile) throws(FileError) -> Int32? {

@@ -51,6 +51,8 @@ package final class RowStore: Sendable {
     /// The directory of the store.
     package var path: String { handle.path }
     private let resumption = Mutex<Void>(())
+    /// Rises when the store that is open now has been closed, its lock included.
+    package var closing: Closing { handle.closing }
 
     /// Opens the store at `path`, or makes it there.
     ///
@@ -208,6 +210,7 @@ extension RowStore: RowReader {
 final class StoreHandle: @unchecked Sendable {
     let pointer: OpaquePointer
     let path: String
+    let closing = Closing()
     private let isRemoved = Atomic<Bool>(false)
     private let aside = Mutex<String?>(nil)
 
@@ -231,6 +234,7 @@ final class StoreHandle: @unchecked Sendable {
         }
         // What is left of it is removed when the data directory is opened the next time.
         if isRemoved.load(ordering: .relaxed) { _ = try? FileTree.removeTree(path) }
+        closing.done()
     }
 }
 

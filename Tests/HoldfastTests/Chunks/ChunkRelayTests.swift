@@ -32,7 +32,9 @@ import Testing
     }
 
     @Test func announcementsOfChunksThatAreNotNamedHereYetWaitForTheRows() async throws {
-        let cluster = try ChunkCluster()
+        var options = ChunkCluster.quietOptions
+        options.announcementMilliseconds = 60_000
+        let cluster = try ChunkCluster(options: options)
         let material = Material(seed: 2, count: 4)
         cluster.state.withLock { _ = $0.held.insert(3) }
         try await cluster.begin(material)

@@ -18,6 +18,7 @@ final class ChunkReplica: CommandPlane, Sendable {
         var waits: UInt64 = 0
         var isCaughtUp = true
         var failsReads = false
+        var changesMembers = false
         var afterRead: (@Sendable () -> Void)?
         /// The one thread whose read counts; nil for any.
         var reader: pthread_t?
@@ -111,6 +112,7 @@ final class ChunkReplica: CommandPlane, Sendable {
 
     func outcome(at index: UInt64) -> Outcome? { state.withLock { $0.outcomes[index] } }
     func set(caughtUp: Bool) { state.withLock { $0.isCaughtUp = caughtUp } }
+    func set(changesMembers: Bool) { state.withLock { $0.changesMembers = changesMembers } }
     func set(failsReads: Bool) { state.withLock { $0.failsReads = failsReads } }
     /// Runs `body` once, on the reading thread, when the next read of rows has its answer.
     func set(afterRead body: @escaping @Sendable () -> Void) { state.withLock { $0.afterRead = body } }
@@ -164,6 +166,10 @@ final class ChunkReplica: CommandPlane, Sendable {
             }
         }
         guard isApplied else { throw HoldfastError(.deadlineExceeded, "index \(index) was not applied in time") }
+    }
+
+    func waitForMembers(deadline: NIODeadline) async throws(HoldfastError) {
+        guard !state.withLock({ $0.changesMembers }) else { throw HoldfastError(.unavailable, "the members change") }
     }
 
     /// Commits a command and applies it before it returns.

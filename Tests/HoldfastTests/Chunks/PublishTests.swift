@@ -25,6 +25,21 @@ import Testing
         await cluster.stop()
     }
 
+    @Test func nothingIsPublishedWhileAConfigurationChangeIsUnapplied() async throws {
+        let cluster = try ChunkCluster()
+        let material = Material(seed: 23, count: 3)
+        try await cluster.begin(material)
+        try await cluster.send(material, 0..<3, to: 1)
+        try cluster.replica(1).set(changesMembers: true)
+        let before = cluster.state.withLock { $0.log.count }
+        let error = await failure { try await cluster.publish(material, seconds: 1) }
+        #expect(error?.code == .unavailable)
+        #expect(cluster.state.withLock { $0.log.count } == before)
+        try cluster.replica(1).set(changesMembers: false)
+        #expect(try await cluster.publish(material).publishedRevision == 1)
+        await cluster.stop()
+    }
+
     @Test func aLostMinorityDelaysNoPublish() async throws {
         let cluster = try ChunkCluster()
         let material = Material(seed: 12, count: 5)

@@ -164,6 +164,29 @@ extension ClusterTests {
             }
         }
 
+        @Test func whoeverIsLeftAloneNeedsNoVoteOfTheRemovedAfterACrash() async throws {
+            try await withElasticCluster { cluster in
+                let admin = try await cluster.base.client([1])
+                try await cluster.start(joining: 2)
+                try await admin.addLearner(2, endpoint: try cluster.endpoint(2))
+                try await admin.promote(2)
+                try await admin.put("k", "v")
+                try await admin.removeMember(2)
+                // What a crash leaves at the moment of the answer; nothing was written since.
+                let image = cluster.base.scratch("image")
+                try FileManager.default.copyItem(atPath: cluster.base.directory(1), toPath: image)
+                try await cluster.stop(2)
+                try await cluster.stop(1)
+                var configuration = NodeConfiguration(.member(directory: image))
+                configuration.timeoutMilliseconds = 10_000
+                let left = try HoldfastNode(configuration, logger: quiet)
+                try await left.start()
+                #expect(try await left.store.text("k") == "v")
+                try await left.store.put("k", "w")
+                await left.stop()
+            }
+        }
+
         @Test func anIDIsNeverUsedAgainAndARemovedNodeDoesNotStart() async throws {
             try await withElasticCluster { cluster in
                 let admin = try await cluster.base.client([1])

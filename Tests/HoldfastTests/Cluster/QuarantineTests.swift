@@ -6,24 +6,11 @@ import Testing
 
 @testable import Holdfast
 
-/// Opens a directory once the member that stopped has let go of it: what still ran on its behalf may hold it for a moment.
-private func openWhenFree(_ path: String) throws -> DataDirectory {
-    let deadline = ContinuousClock.now + .seconds(30)
-    while true {
-        do throws(DirectoryError) {
-            return try DataDirectory.open(at: path)
-        } catch {
-            guard case .locked = error.cause, ContinuousClock.now < deadline else { throw error }
-            usleep(5_000)
-        }
-    }
-}
-
 /// Changes the rows of a stopped member behind its back, as a defect of the state machine would.
 private func changeRows(
     of id: UInt64, in cluster: TestCluster, _ change: (RowStore, inout WriteBatch) throws -> Void
 ) throws {
-    let directory = try openWhenFree(cluster.directory(id))
+    let directory = try DataDirectory.open(at: cluster.directory(id))
     var options = RowStoreOptions()
     options.createsIfMissing = false
     let rows = try RowStore(path: directory.layout.rows, options: options)
@@ -58,7 +45,7 @@ extension ClusterTests {
                 try await eventually("node \(odd) is quarantined") { try await isQuarantined(odd, cluster) }
 
                 // It serves nothing, in no consistency, and says what to do.
-                let own = try await cluster.client([odd], timeoutMilliseconds: 500)
+                let own = try await cluster.client([odd], timeoutMilliseconds: 2_000)
                 let stale = await refusal { _ = try await own.get("k1", consistency: .stale) }
                 #expect(stale?.code == .unavailable)
                 #expect(stale?.message.contains("holdfast cluster rebuild \(odd)") == true, "\(stale?.message ?? "")")
