@@ -5,17 +5,14 @@ extension Raft {
         receive(Message(.readIndex, to: noNode, from: id, context: context))
     }
 
-    /// Whether an entry of this leader's term is committed: before that its commit index may be behind (thesis §6.4).
+    /// Whether an entry of this leader's term is committed: before that its commit index may be behind (thesis §6.4). That goes for a
+    /// sole voter as well, whose log after a restart holds more than it knows to be committed.
     var hasCommittedInTerm: Bool { log.term(at: log.commit) == term }
 
     /// Takes a read as leader.
     mutating func acceptRead(_ request: ReadRounds.Request) -> Refusal? {
         var request = request
         request.index = log.commit
-        if members.isSingleton {
-            answer(request)
-            return nil
-        }
         guard reads.count < configuration.pendingReadsMax else { return .readQuota }
         if hasCommittedInTerm {
             startRound(for: request)
@@ -25,9 +22,9 @@ extension Raft {
         return nil
     }
 
-    /// Answers at once under a lease, else asks the members whether this replica still leads.
+    /// Answers at once where there is nobody else to ask, or under a lease, else asks the members whether this replica still leads.
     private mutating func startRound(for request: ReadRounds.Request) {
-        if holdsLease {
+        if members.isSingleton || holdsLease {
             answer(request)
             return
         }

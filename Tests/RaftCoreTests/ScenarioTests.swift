@@ -67,6 +67,51 @@ struct ScenarioTests {
             session: node.raft.progress(of: peer)?.session ?? 0)
     }
 
+    @Test(
+        "a sole voter answers no read before an entry of its term is committed: its log may hold more than it knows to be committed"
+    )
+    func soleVoterReadsAfterItsFirstCommit() {
+        var disk = Disk()
+        disk.configuration = ConfState(voters: [1], learners: [2])
+        disk.hardState = HardState(term: 3, vote: 1, commit: 1)
+        // The second was answered before the crash; that it is committed was known in memory only.
+        disk.entries = [Entry(term: 3, index: 1), Entry(term: 3, index: 2)]
+        let node = SimulatedNode(settings: RaftConfiguration(id: 1), disk: disk)
+        _ = node.step(.campaign)
+        func act(_ effects: [Effect]) -> (writes: [Persist], answers: [LogIndex]) {
+            var writes: [Persist] = []
+            var answers: [LogIndex] = []
+            for effect in effects {
+                switch effect {
+                case .persist(let write): writes.append(write)
+                case .readReady(let index, _): answers.append(index)
+                case .send(let message) where message.kind == .readIndexResponse: answers.append(message.index)
+                default: break
+                }
+            }
+            return (writes, answers)
+        }
+        // The vote for itself becomes durable, and it leads; its first entry is still on its way to the disk.
+        var (writes, answers) = act(node.step(.collect))
+        while node.raft.role != .leader, !writes.isEmpty {
+            for write in writes {
+                for response in write.responses { _ = node.step(.receive(response)) }
+                _ = node.step(.persisted(through: write.sequence))
+            }
+            (writes, answers) = act(node.step(.collect))
+        }
+        #expect(node.raft.role == .leader && node.raft.commitIndex == 1 && answers.isEmpty)
+        let asked =
+            node.step(.readIndex(context: 1))
+            + node.step(.receive(Message(.readIndex, to: 1, from: 2, context: 2)))
+        #expect(act(asked + node.step(.collect)).answers.isEmpty)
+        for write in writes {
+            for response in write.responses { _ = node.step(.receive(response)) }
+            _ = node.step(.persisted(through: write.sequence))
+        }
+        #expect(act(node.step(.collect)).answers == [3, 3])
+    }
+
     @Test("a leader counts itself only once its own write is durable")
     func leaderWaitsForItsOwnWrite() {
         let simulation = led()

@@ -41,6 +41,7 @@ final class Client: Customer {
     }
 
     var isIdle: Bool { call == nil }
+    var wish: String { call.map { "\($0.kind), asked \($0.attempts) times" } ?? "nothing" }
 
     func wake() {
         guard world.now >= due else { return }

@@ -9,6 +9,8 @@ protocol Customer: AnyObject {
     func hears(_ answer: Answer, _ call: UInt64, from node: NodeID)
     /// Nothing of it is under way.
     var isIdle: Bool { get }
+    /// What it waits for, in words.
+    var wish: String { get }
 }
 
 extension World {

@@ -58,6 +58,8 @@ extension World {
     /// The process ends without a word, and its disk keeps what it must and what chance leaves.
     func crash(_ node: SimulatedNode, restartAfter delay: UInt64?) {
         guard let process = node.process else { return }
+        // What a turn that a failing disk ends has committed may already be on its way to others.
+        observe(process)
         note { "node \(node.id) crashes" }
         node.inFlight = process.inFlight
         node.process = nil

@@ -19,7 +19,7 @@ extension World {
     func observe(_ process: Process) {
         let leadership = process.raft.leadership
         // A leader may commit and be deposed in one turn.
-        let mayLead = leadership.role == .leader || process.seenLeadership.role == .leader
+        let leading = [leadership, process.seenLeadership].first { $0.role == .leader }?.term
         if leadership != process.seenLeadership {
             process.seenLeadership = leadership
             note { "node \(process.id) is \(leadership.role) in term \(leadership.term), leader \(leadership.leader)" }
@@ -36,7 +36,7 @@ extension World {
         let before = checks.committed.last
         report(
             checks.committed.commits(
-                process.id, from: process.seenCommit, to: commit, isLeader: mayLead
+                process.id, from: process.seenCommit, to: commit, leading: leading
             ) { process.raft.term(at: $0) })
         process.seenCommit = commit
         if checks.committed.last > before { checkQuorum(process, commit) }
