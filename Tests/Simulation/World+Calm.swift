@@ -44,7 +44,9 @@ extension World {
 
     /// Why the world is not at rest; nil if it is.
     private var objection: String? {
-        for (number, customer) in customers.enumerated() where !customer.isIdle { return "customer \(number) waits: \(customer.wish)" }
+        for (number, customer) in customers.enumerated() where !customer.isIdle {
+            return "customer \(number) waits: \(customer.wish)"
+        }
         let members = newestMembers
         if members.isJoint { return "the configuration is joint" }
         if let gone = members.everyone.first(where: { node($0).isGone }) { return "node \(gone) is lost and a member" }
