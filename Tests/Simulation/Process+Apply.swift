@@ -157,41 +157,6 @@ extension Process {
     }
 }
 
-extension MembershipChange {
-    /// Consensus' change in the words of the state machine.
-    init(_ change: ConfigurationChange) {
-        self.init(
-            change.steps.map { step in
-                let kind: Step.Kind =
-                    switch step.kind {
-                    case .addVoter: .addVoter
-                    case .remove: .remove
-                    case .update: .update
-                    case .addLearner: .addLearner
-                    }
-                return Step(kind, step.node)
-            },
-            entersJoint: change.entersJoint, leavesAutomatically: change.entersJoint && change.autoLeaves,
-            addresses: MemberAddress.decode(change.context))
-    }
-}
-
-extension Members {
-    /// The configuration of consensus in the words of the state machine.
-    init(_ state: ConfState) {
-        self.init(
-            voters: state.voters, outgoingVoters: state.votersOutgoing, learners: state.learners,
-            nextLearners: state.learnersNext, leavesAutomatically: state.autoLeave)
-    }
-
-    /// The configuration as consensus starts from it.
-    var confState: ConfState {
-        ConfState(
-            voters: voters, votersOutgoing: outgoingVoters, learners: learners, learnersNext: nextLearners,
-            autoLeave: leavesAutomatically)
-    }
-}
-
 /// A quick hash in the place of SHA-256, which the state machine takes as a parameter.
 package struct QuickHash: HashFunction {
     private var words: (UInt64, UInt64) = (0x0123_4567_89AB_CDEF, 0xFEDC_BA98_7654_3210)

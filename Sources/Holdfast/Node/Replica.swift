@@ -401,38 +401,3 @@ protocol ConsensusPeers: AnyObject {
     /// The node's address, where it is known.
     func endpoint(of node: NodeID) -> String?
 }
-
-extension MembershipChange {
-    /// Consensus' change in the words of the state machine.
-    init(_ change: ConfigurationChange) {
-        self.init(
-            change.steps.map { step in
-                let kind: Step.Kind =
-                    switch step.kind {
-                    case .addVoter: .addVoter
-                    case .remove: .remove
-                    case .update: .update
-                    case .addLearner: .addLearner
-                    }
-                return Step(kind, step.node)
-            },
-            entersJoint: change.entersJoint, leavesAutomatically: change.entersJoint && change.autoLeaves,
-            addresses: MemberAddress.decode(change.context))
-    }
-}
-
-extension Members {
-    /// The configuration of consensus in the words of the state machine.
-    init(_ state: ConfState) {
-        self.init(
-            voters: state.voters, outgoingVoters: state.votersOutgoing, learners: state.learners,
-            nextLearners: state.learnersNext, leavesAutomatically: state.autoLeave)
-    }
-
-    /// The configuration as consensus starts from it.
-    var confState: ConfState {
-        ConfState(
-            voters: voters, votersOutgoing: outgoingVoters, learners: learners, learnersNext: nextLearners,
-            autoLeave: leavesAutomatically)
-    }
-}
