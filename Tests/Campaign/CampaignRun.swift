@@ -100,6 +100,16 @@ struct CampaignRun {
         return false
     }
 
+    /// State snapshots that took the place of a node's rows, by the logs of all nodes.
+    private var installedSnapshots: Int {
+        let logs = (try? FileManager.default.contentsOfDirectory(atPath: options.directory)) ?? []
+        return logs.filter { $0.hasSuffix(".log") }.reduce(0) { sum, name in
+            let text = FileManager.default.contents(atPath: "\(options.directory)/\(name)") ?? Data()
+            return sum + String(decoding: text, as: UTF8.self).components(separatedBy: "state snapshot installed").count
+                - 1
+        }
+    }
+
     private func report(
         _ recorder: Recorder, _ feed: Feed, _ models: ModelTraffic, _ load: Load, _ nemesis: Nemesis
     ) {
@@ -118,6 +128,7 @@ struct CampaignRun {
                 + "(\(figures.failedPulls) failed)")
         let faults = nemesis.counts
         for (name, count) in faults.sorted(by: { $0.key < $1.key }) { Console.line("  fault \(name): \(count)") }
+        Console.line("  state snapshots installed: \(installedSnapshots)")
         Console.line("  nodes that ended of a disk that failed, and were started again: \(nemesis.ended)")
         for text in violations.texts { Console.line(text) }
         let all = total.done + total.failed + total.unknown

@@ -78,7 +78,7 @@ struct Client {
         let action = Action.write(key: key, value: value)
         let begin = recorder.begin(process, action)
         do throws(HoldfastError) {
-            let revision = try await any.put(Key(key), Array(value.utf8)).revision
+            let revision = try await any.put(Key(key), Padding.bytes(value)).revision
             known[key] = value
             recorder.end(
                 process, since: begin, .ok, action, revision: revision,
@@ -107,7 +107,7 @@ struct Client {
         let value = fresh()
         let action = Action.compareAndSet(key: key, expected: expected, new: value)
         let transaction = Transaction(
-            compare: [Self.compare(key, expected)], then: [.put(Key(key), Array(value.utf8))],
+            compare: [Self.compare(key, expected)], then: [.put(Key(key), Padding.bytes(value))],
             otherwise: [.get(.key(Key(key)), limit: 1)])
         let begin = recorder.begin(process, action)
         do throws(HoldfastError) {
@@ -158,7 +158,7 @@ struct Client {
         }
         let transaction = Transaction(
             compare: compared.map { Self.compare($0.0, $0.1) },
-            then: [.get(.key(Key(order[0])), limit: 1)] + order.dropFirst().map { .put(Key($0), Array(value.utf8)) },
+            then: [.get(.key(Key(order[0])), limit: 1)] + order.dropFirst().map { .put(Key($0), Padding.bytes(value)) },
             otherwise: keys.map { .get(.key(Key($0)), limit: 1) })
         let begin = recorder.begin(process, action(nil))
         do throws(HoldfastError) {
@@ -197,7 +197,7 @@ struct Client {
 
     private static func compare(_ key: String, _ expected: String?) -> Transaction.Compare {
         guard let expected else { return .init(Key(key), .equal, .revision(0)) }
-        return .init(Key(key), .equal, .value(Array(expected.utf8)))
+        return .init(Key(key), .equal, .value(Padding.bytes(expected)))
     }
 
     private static func entries(_ result: TransactionResult) -> [FeedEntry] {

@@ -141,7 +141,21 @@ struct FeedEntry: Hashable, Sendable {
 extension FeedEntry {
     init(_ item: KeyValue) {
         self.init(
-            key: "\(item.key)", value: String(decoding: item.value, as: UTF8.self), revision: item.revision)
+            key: "\(item.key)", value: Padding.text(item.value), revision: item.revision)
+    }
+}
+
+/// What stands behind every value, so that the log grows as it does in earnest; the history knows the values without it.
+enum Padding {
+    private static let padding = [UInt8](repeating: UInt8(ascii: "."), count: 8_192)
+
+    /// The bytes that the store gets.
+    static func bytes(_ value: String) -> [UInt8] { Array(value.utf8) + padding }
+
+    /// The value that the store's bytes stand for; other bytes than ours stay as they are.
+    static func text(_ bytes: [UInt8]) -> String {
+        let isPadded = bytes.count > padding.count && bytes[(bytes.count - padding.count)...].elementsEqual(padding)
+        return String(decoding: isPadded ? bytes.dropLast(padding.count) : bytes[...], as: UTF8.self)
     }
 }
 

@@ -22,6 +22,9 @@ actor World {
     let network: Network
     /// The places that have a node.
     nonisolated let memberPlaces = MemberPlaces()
+    /// Little log is kept, so that a node that was away needs a state snapshot.
+    private static let shortLog = ["--log-entries-max", "300", "--absence-milliseconds", "2000"]
+
     private let program: String
     private let interposer: String?
     private let directory: String
@@ -76,7 +79,7 @@ actor World {
             network.prefix(place) + ["env"] + variables + [
                 program, "serve", "--data", data(place), "--log-level", "info",
             ]
-                + ["--listen", network.endpoints[place]] + network.arguments,
+                + ["--listen", network.endpoints[place]] + Self.shortLog + network.arguments,
             environment: [:], log: "\(directory)/place\(place + 1).log")
         places[place].isMeantToRun = true
         memberPlaces.set(memberPlaces.all.filter { $0 != place } + [place])

@@ -84,6 +84,31 @@ extension TransactionResult {
     }
 }
 
+extension Transaction {
+    /// The result to give to the caller, who must never take what was not kept for what was not there; nil: nothing was changed, so it may be
+    /// asked for once more.
+    ///
+    /// A lost answer comes again from the client's session, which keeps no large results.
+    ///
+    /// - Throws: `outcomeUnknown` where the transaction changed something and what it read is lost.
+    func result(_ result: ReplicaCore.TransactionResult) throws(HoldfastError) -> TransactionResult? {
+        guard result.resultsDropped else { return TransactionResult(result) }
+        let ran = result.succeeded ? then : otherwise
+        let puts = ran.count { if case .put = $0 { true } else { false } }
+        if puts == ran.count {
+            return TransactionResult(
+                succeeded: result.succeeded, revision: result.revision, answers: ran.map { _ in .put })
+        }
+        let reads = ran.count { if case .get = $0 { true } else { false } }
+        if reads == ran.count { return nil }
+        throw HoldfastError(
+            .outcomeUnknown,
+            "the transaction was applied at revision \(result.revision), but its first answer was lost, and what it read is too large "
+                + "to be kept; read the keys at that revision",
+            details: ["revision": "\(result.revision)", "succeeded": "\(result.succeeded)"])
+    }
+}
+
 extension ModelVersion {
     init(_ version: ReplicaCore.ModelVersion) {
         self.init(

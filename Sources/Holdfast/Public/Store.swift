@@ -97,10 +97,15 @@ public struct Store: Sendable {
     }
 
     /// Compares, then one of two lists of operations, at one revision.
+    ///
+    /// Throws `outcomeUnknown` with the detail `revision` where it was applied, its answer was lost, and what it read was too large to be kept.
     public func transaction(_ transaction: Transaction) async throws(HoldfastError) -> TransactionResult {
-        let outcome = try await router.command(.transaction(transaction.command), deadline: deadline)
-        guard case .transaction(let result) = outcome else { throw Self.unexpected(outcome) }
-        return TransactionResult(result)
+        let deadline = self.deadline
+        while true {
+            let outcome = try await router.command(.transaction(transaction.command), deadline: deadline)
+            guard case .transaction(let kept) = outcome else { throw Self.unexpected(outcome) }
+            if let result = try transaction.result(kept) { return result }
+        }
     }
 
     /// The changes of the keys in scope, in order, without a gap: from `revision` on (inclusive), or from now.
