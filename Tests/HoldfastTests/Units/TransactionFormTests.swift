@@ -33,7 +33,7 @@ import Testing
 
     @Test func aWholeAnswerIsGivenAsItIs() throws {
         let whole = ReplicaCore.TransactionResult(
-            revision: 3, succeeded: true, results: [.deleted(2)], resultsDropped: false)
+            revision: 3, succeeded: true, results: [.deleted(count: 2)], resultsDropped: false)
         let result = try Transaction(then: [.delete(.prefix("a"))]).result(whole)
         #expect(result == TransactionResult(succeeded: true, revision: 3, answers: [.deleted(2)]))
     }
