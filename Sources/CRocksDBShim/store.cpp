@@ -7,6 +7,8 @@
 #include <rocksdb/version.h>
 #include <rocksdb/write_batch.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -27,7 +29,8 @@ bool report(const Status &result, hfr_status *status) {
 
 namespace {
 
-// Remembers the background error: without it a store that turned read-only could be told only by its failed writes.
+// Remembers the background error: without it a store that turned read-only could be told only by its failed writes. And
+// how far flushes came, for wait_until_flushed.
 class BackgroundListener final : public rocksdb::EventListener {
 public:
     explicit BackgroundListener(std::shared_ptr<BackgroundState> state) : state_(std::move(state)) {}
@@ -36,6 +39,14 @@ public:
         std::lock_guard<std::mutex> guard(state_->mutex);
         state_->error = *error;
         state_->count.fetch_add(1, std::memory_order_relaxed);
+        state_->changed.notify_all();
+    }
+
+    // Called once the manifest names the file.
+    void OnFlushCompleted(rocksdb::DB *, const rocksdb::FlushJobInfo &info) override {
+        std::lock_guard<std::mutex> guard(state_->mutex);
+        state_->flushed = std::max<uint64_t>(state_->flushed, info.largest_seqno);
+        state_->changed.notify_all();
     }
 
     // RocksDB's own recovery from a full disk looks every five seconds, and refuses Resume as busy meanwhile.
@@ -73,9 +84,6 @@ static rocksdb::Options make_options(const hfr_options &given, hfr_store &store)
     options.bottommost_compression = rocksdb::kZSTD;
     // Table files trickle to the disk while they are written, so that the log's fsync does not queue behind them.
     options.bytes_per_sync = 512 << 10;
-    options.info_log_level = rocksdb::WARN_LEVEL;
-    options.keep_log_file_num = 2;
-    options.max_log_file_size = 1 << 20;
     options.max_manifest_file_size = 4 << 20;
     options.manifest_preallocation_size = 64 << 10;  // The default would take 4 MiB of a disk that may be full.
     options.stats_dump_period_sec = 0;
@@ -106,6 +114,28 @@ static rocksdb::Options make_options(const hfr_options &given, hfr_store &store)
     return options;
 }
 
+// Waits until everything up to `last` is in table files; to be called after DB::Flush, which has put it into buffers that
+// will be flushed. Once Resume has led out of a hard error, DB::Flush of RocksDB 7.8 does not wait any more: the mark of
+// a stopped database (ErrorHandler::is_db_stopped_) is never taken away, so it answers with the error that stands,
+// which is none, while the buffers are still in memory only.
+static bool wait_until_flushed(hfr_store &store, rocksdb::SequenceNumber last, hfr_status *status) {
+    auto &background = *store.background;
+    std::unique_lock<std::mutex> lock(background.mutex);
+    while (background.flushed < last) {
+        if (!report(background.error, status)) return false;
+        lock.unlock();
+        // No such buffer is left: the newest sequence numbers need not be in a file, which keeps what was not
+        // overwritten or deleted at once.
+        uint64_t buffers = 0;
+        const bool isKnown = store.database->GetIntProperty(rocksdb::DB::Properties::kNumImmutableMemTable, &buffers);
+        lock.lock();
+        if (isKnown && buffers == 0) return true;
+        // An event between the two locks is seen at the next look.
+        background.changed.wait_for(lock, std::chrono::milliseconds(20));
+    }
+    return true;
+}
+
 }  // namespace holdfast_rocks
 
 using holdfast_rocks::report;
@@ -131,11 +161,15 @@ hfr_store *hfr_open(const char *path, const hfr_options *given, hfr_status *stat
     store->background = std::make_shared<holdfast_rocks::BackgroundState>();
     store->has_prefixes = given->prefix_filter;
     rocksdb::DB *database = nullptr;
-    const rocksdb::Options options = holdfast_rocks::make_options(*given, *store);
+    rocksdb::Options options = holdfast_rocks::make_options(*given, *store);
+    // Before RocksDB does: the log comes first.
+    if (given->create_if_missing && !given->read_only) (void)options.env->CreateDirIfMissing(path);
+    options.info_log = holdfast_rocks::make_log(path, given->read_only);
     const Status opened = given->read_only ? rocksdb::DB::OpenForReadOnly(options, path, &database)
                                            : rocksdb::DB::Open(options, path, &database);
     if (!report(opened, status)) return nullptr;
     store->database.reset(database);
+    store->background->flushed = database->GetLatestSequenceNumber();  // Without a log of its own all of it came from files.
     return store.release();
 }
 
@@ -155,7 +189,9 @@ bool hfr_flush(hfr_store *store, hfr_status *status) {
     rocksdb::FlushOptions options;
     options.wait = true;
     options.allow_write_stall = true;  // Else it waits for compactions before it starts.
-    return report(store->database->Flush(options), status);
+    const rocksdb::SequenceNumber last = store->database->GetLatestSequenceNumber();
+    if (!report(store->database->Flush(options), status)) return false;
+    return holdfast_rocks::wait_until_flushed(*store, last, status);
 }
 
 bool hfr_compact_all(hfr_store *store, hfr_status *status) {
@@ -187,6 +223,8 @@ bool hfr_verify_checksums(hfr_store *store, hfr_status *status) {
 }
 
 bool hfr_checkpoint(hfr_store *store, const char *path, hfr_status *status) {
+    // The checkpoint's own flush may not wait either.
+    if (!hfr_flush(store, status)) return false;
     rocksdb::Checkpoint *made = nullptr;
     if (!report(rocksdb::Checkpoint::Create(store->database.get(), &made), status)) return false;
     std::unique_ptr<rocksdb::Checkpoint> checkpoint(made);

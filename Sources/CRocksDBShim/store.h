@@ -11,17 +11,23 @@
 #include <rocksdb/status.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <string>
 
 namespace holdfast_rocks {
 
-// The background error that stands, as listeners reported it.
+// What happens in the background, as listeners reported it.
 struct BackgroundState {
     std::mutex mutex;
+    // Notified when a flush ended or an error came.
+    std::condition_variable changed;
+    // The background error that stands.
     rocksdb::Status error;
     std::atomic<uint64_t> count{0};
+    // Everything up to this sequence number is in table files that the manifest names: flushes are installed in order.
+    uint64_t flushed = 0;
 };
 
 // Fills `status` from a failure. Returns whether `result` was a success.
@@ -32,6 +38,9 @@ bool report(const rocksdb::Status &result, hfr_status *status);
 size_t row_prefix(const char *bytes, size_t count);
 
 const rocksdb::SliceTransform *make_row_prefix_transform();
+
+// Where RocksDB's warnings about the database in `directory` go.
+std::shared_ptr<rocksdb::Logger> make_log(const std::string &directory, bool read_only);
 
 }  // namespace holdfast_rocks
 

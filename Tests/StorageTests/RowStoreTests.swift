@@ -288,6 +288,46 @@ private func text(_ bytes: [UInt8]?) -> String? { bytes.map { String(decoding: $
         #expect(error?.cause == .corruption)
     }
 
+    @Test(.enabled(if: TemporaryDirectory.canMount, "only root may mount the small file system that this fills"))
+    func `a flush and a checkpoint have everything that was written before, also after a full disk`() throws {
+        let small = try TemporaryDirectory(tmpfsBytes: 128 << 20)
+        var options = RowStoreOptions()
+        // So much in memory that writing it out takes longer than to look at what was written.
+        options.writeBufferBytes = 16 << 20
+        options.flushesAtClose = false
+        var random = SeededRandom(12)
+        let noise = (0..<4_096).map { _ in UInt8.random(in: 0...255, using: &random) }
+        var count = 0
+        do {
+            let store = try RowStore(path: small.path + "/rows", options: options)
+            func write(_ rows: Int) throws {
+                for _ in 0..<rows {
+                    var batch = WriteBatch()
+                    batch.put(
+                        Array("row/\(count)".utf8), noise)
+                    try store.write(batch)
+                    count += 1
+                }
+            }
+            let ballast = try FileTree.space(of: small.path).free - (1 << 18)
+            try put([UInt8](repeating: 1, count: Int(ballast)), at: small.path + "/ballast")
+            try write(100)
+            #expect(throws: RowStoreError.self) { try store.flush() }
+            unlink(small.path + "/ballast")
+            for round in 0..<4 {
+                try write(1_500)
+                if round % 2 == 0 { try store.flush() }
+                try store.checkpoint(at: small.path + "/copy-\(round)")
+                let copy = try RowStore(path: small.path + "/copy-\(round)", options: options)
+                #expect(try rows(copy, [], [0xFF]).count == count)
+            }
+            try write(1_500)
+            try store.flush()
+        }
+        // As after a crash: closing wrote nothing.
+        #expect(try rows(try RowStore(path: small.path + "/rows", options: options), [], [0xFF]).count == count)
+    }
+
     @Test(
         .enabled(if: TemporaryDirectory.canMount, "only root may mount the small file system that this fills"),
         arguments: [true, false])
