@@ -130,11 +130,14 @@ extension Members: Coded {
     }
 
     package static func decode(from reader: inout ByteReader) throws(DecodeError) -> Members {
-        Members(
-            voters: try reader.numbers(),
-            outgoingVoters: try reader.numbers(),
-            learners: try reader.numbers(),
-            nextLearners: try reader.numbers(),
-            leavesAutomatically: try reader.bool())
+        // Ascending, so that a configuration has one form.
+        func ascending() throws(DecodeError) -> [UInt64] {
+            let nodes = try reader.numbers()
+            guard zip(nodes, nodes.dropFirst()).allSatisfy({ $0 <= $1 }) else { throw .invalid(what: "members") }
+            return nodes
+        }
+        return Members(
+            voters: try ascending(), outgoingVoters: try ascending(), learners: try ascending(),
+            nextLearners: try ascending(), leavesAutomatically: try reader.bool())
     }
 }

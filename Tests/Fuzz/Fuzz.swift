@@ -19,6 +19,7 @@ struct Target: Sendable {
         Target(name: "state", run: FuzzState.run),
         Target(name: "rows", run: FuzzRows.run),
         Target(name: "snapshot", run: FuzzSnapshot.run),
+        Target(name: "container", run: FuzzContainer.run),
         Target(name: "manifest", run: FuzzManifest.run),
         Target(name: "safetensors", run: FuzzSafetensors.run),
     ]

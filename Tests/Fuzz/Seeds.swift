@@ -28,7 +28,7 @@ enum Seeds {
         [
             "frames": frames, "handshake": handshake, "message": message, "commands": commands, "apply": apply,
             "requests": requests, "log": log, "state": state, "rows": rows, "manifest": manifest, "snapshot": snapshot,
-            "safetensors": safetensors,
+            "container": container, "safetensors": safetensors,
         ]
     }
 
@@ -179,6 +179,16 @@ enum Seeds {
             SnapshotManifest.File(name: "CURRENT", bytes: 16, digest: .zero),
         ]
         return [SnapshotManifest(cluster: "demo", head: head, files: files).encoded()]
+    }
+
+    /// Programs of two files and two chunks: with the chunks' bytes, without, with a lie in one field, and damaged.
+    private static var container: [[UInt8]] {
+        let files: [UInt8] = [3, 97, 98, 99, 0, 0, 0, 2, 100, 101, 0, 0, 0]
+        let chunks: [UInt8] = [2, 5, 1, 2, 3, 4, 5, 1, 6, 0]
+        let whole = [1, 9, 1] + files + [0, 0] + chunks + [1, 0, 0, 0, 0]
+        let named = [1, 9, 1] + files + [0, 0] + chunks + [0, 0, 0]
+        let lie = [1, 9, 1] + files + [0xEE, 255, 127, 0, 0, 0, 0, 0, 0, 0, 0] + chunks + [1, 0, 0, 0, 0]
+        return [whole, named, lie, whole + [0, 40, 0, 1], whole + [0, 90, 1], whole + [0, 0, 2, 7], [0]]
     }
 
     private static var safetensors: [[UInt8]] {

@@ -15,6 +15,8 @@ package import ReplicaCore
 ///     32  SHA-256 of this list with its two numbers
 ///         with bytes, for every chunk: its size (u32), its bytes; they are checked against the name
 /// ```
+///
+/// Nothing follows: a file that reads whole has one form.
 package enum SnapshotFile {
     static let magic = Array("HOFLSNA1".utf8)
     /// The longest chunk that is read; longer ones are not ours.
@@ -202,18 +204,29 @@ package final class SnapshotFileReader {
             guard let name = ChunkID(list[(place * Digest.byteCount)..<((place + 1) * Digest.byteCount)]) else {
                 throw Self.damaged(path)
             }
+            guard names.last.map({ $0 < name }) ?? true else { throw Self.damaged(path) }
             names.append(name)
         }
-        return (names, SnapshotFile.number(numbers[8...]) == 1)
+        switch SnapshotFile.number(numbers[8...]) {
+        case 0 where chunksStart(after: names) == bytes: return (names, false)
+        case 1: return (names, true)
+        default: throw Self.damaged(path)
+        }
     }
 
-    /// Calls `body` with every chunk's name and bytes, each checked against its name. To be called where there are bytes. Blocks.
+    /// Where the chunks' bytes begin.
+    private func chunksStart(after names: [ChunkID]) -> UInt64 {
+        filesStart + manifest.bytes + 16 + UInt64((names.count + 1) * Digest.byteCount)
+    }
+
+    /// Calls `body` with every chunk's name and bytes, each checked against its name; throws at the end for a file that goes on behind
+    /// the last. To be called where there are bytes. Blocks.
     package func forEachChunk(
         _ body: (ChunkID, UnsafeRawBufferPointer) throws(SnapshotError) -> Void
     ) throws(SnapshotError) {
         let (names, hasBytes) = try chunks()
         guard hasBytes else { return }
-        var offset = filesStart + manifest.bytes + 16 + UInt64((names.count + 1) * Digest.byteCount)
+        var offset = chunksStart(after: names)
         for name in names {
             let count = Int(SnapshotFile.number(try Self.take(file, path, at: offset, count: 4)))
             guard count <= SnapshotFile.chunkBytesMax else { throw Self.damaged(path) }
@@ -224,6 +237,7 @@ package final class SnapshotFileReader {
             }
             offset += 4 + UInt64(count)
         }
+        guard offset == bytes else { throw Self.damaged(path) }
     }
 
     private static func take(
