@@ -118,14 +118,19 @@ package struct Progress: Sendable {
         return true
     }
 
-    /// Takes a rejection of an append after `rejected`; false if it is stale. `hint` is where the logs may meet.
+    /// Takes a rejection of an append after `rejected`; false if it leads nowhere. `hint` is where the logs may meet.
+    ///
+    /// Unlike etcd/raft: a member that rejects what it had acknowledged has lost its log, and would reject the same again as fast as it were asked,
+    /// until what it acknowledged is forgotten. It is asked once a heartbeat.
     mutating func reject(_ rejected: LogIndex, hint: LogIndex) -> Bool {
         if state == .replicate {
             guard rejected > match else { return false }
             next = match + 1
         } else {
             guard next - 1 == rejected else { return false }
-            next = max(min(rejected, hint + 1), match + 1)
+            let lower = max(min(rejected, hint + 1), match + 1)
+            guard lower < next else { return false }
+            next = lower
             flowPaused = false
         }
         sentCommit = min(sentCommit, next - 1)

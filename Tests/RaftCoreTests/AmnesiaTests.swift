@@ -75,6 +75,28 @@ struct AmnesiaTests {
         #expect(simulation[3].raft.lastIndex == 7)
     }
 
+    @Test("a member that rejects what it had acknowledged is asked once a heartbeat, not again and again")
+    func lostEntriesAreNotAskedForInCircles() {
+        let simulation = damaged()
+        let leader = simulation[1]
+        func appends(_ event: Event) -> Int {
+            (leader.step(event) + leader.step(.collect)).count { effect in
+                if case .send(let message) = effect { message.kind == .appendEntries && message.to == 3 } else { false }
+            }
+        }
+        _ = appends(.unreachable(3))
+        let heartbeat = Message(.heartbeatResponse, to: 1, from: 3, term: leader.raft.term)
+        let rejection = Message(
+            .appendEntriesResponse, to: 1, from: 3, term: leader.raft.term, logTerm: 1, index: 7, reject: true,
+            rejectHint: 6, session: leader.raft.progress(of: 3)?.session ?? 0)
+        #expect(appends(.receive(heartbeat)) == 1)
+        #expect(appends(.receive(rejection)) == 0)
+        #expect(appends(.receive(heartbeat)) == 1)
+        _ = leader.step(.progressForgotten(of: 3))
+        #expect(appends(.receive(heartbeat)) == 1)
+        #expect(leader.raft.progress(of: 3)?.match == 0)
+    }
+
     @Test("without the vote of the damaged node nobody leads who lacks what it had acknowledged")
     func theCommittedEntrySurvives() {
         let simulation = damaged()
