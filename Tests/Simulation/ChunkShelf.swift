@@ -21,6 +21,10 @@ enum PlaneMessage {
     case receiptAnswer(UploadID, Incarnation, named: UInt64, missing: UInt64)
     case chunkAsk(ChunkID)
     case chunk(ChunkID)
+    /// My log was damaged: forget what it acknowledged.
+    case forget
+    /// Forgotten; hold everything through the index before you vote.
+    case forgotten(through: LogIndex)
 }
 
 /// A publish that the leader gathers receipts for.

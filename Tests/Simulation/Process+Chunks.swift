@@ -54,6 +54,8 @@ extension Process {
             if node.chunks.holds(chunk) { world.send(.chunk(chunk), id, sender) }
         case .chunk(let chunk):
             if !node.chunks.holds(chunk) { write(chunk, for: nil) }
+        case .forget: forget(sender)
+        case .forgotten(let index): repairs(through: index)
         }
     }
 

@@ -83,7 +83,12 @@ extension Process {
             world.crash(node, restartAfter: 500_000)
             return
         }
+        beginWrite(operations)
+    }
+
+    private func beginWrite(_ operations: [LogOperation]) {
         batch = operations
+        batches += 1
         world.schedule(.written(id, life), after: writeTime())
     }
 
@@ -131,8 +136,7 @@ extension Process {
             return
         }
         if node.disk.hasFlushes {
-            batch = []
-            world.schedule(.written(id, life), after: writeTime())
+            beginWrite([])
         } else {
             node.disk.complete()
         }
@@ -183,6 +187,7 @@ extension Process {
             world.schedule(.rowsFlushed(id, life), after: world.dice.between(1_000, 60_000))
         }
         compactLog()
+        careForRepair()
         careForChunks()
     }
 

@@ -17,6 +17,8 @@ struct ReadQueue {
 struct ReadRequest {
     var ticket: Ticket
     var key: [UInt8]
+    /// Not a customer's: this leader of a term has forgotten what a member acknowledged.
+    var forgotten: (member: NodeID, term: Term)?
 }
 
 extension Process {
@@ -77,6 +79,10 @@ extension Process {
 
     private func serve(_ ready: [ReadRequest]) {
         for read in ready {
+            if let (member, term) = read.forgotten {
+                forgotten(member, in: term)
+                continue
+            }
             do throws(QueryError) {
                 let result = try History.range(
                     RangeQuery(.key(read.key[...])), at: applier.readPoint, rows: rows)

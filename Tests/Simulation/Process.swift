@@ -49,7 +49,12 @@ final class Process {
     var gathered: [(envelope: [UInt8], ticket: Ticket)] = []
     var proposals: [LogIndex: [Ticket]] = [:]
     var reads = ReadQueue()
-    var stallTicks = 0
+    /// The rule by which a leader sees that its disk stands still: the product's own.
+    var diskWatch: DiskWatch
+    /// Through where this node must hold everything before it votes again, as a leader named it.
+    var repairIndex: LogIndex?
+    /// Writes begun; names the wait for the disk in progress.
+    var batches: UInt64 = 0
 
     /// The snapshot that is being fetched or installed.
     var install: Install?
@@ -73,6 +78,7 @@ final class Process {
         life = node.life
         appliedIndex = raft.appliedIndex
         flushedIndex = raft.appliedIndex
+        diskWatch = DiskWatch(electionTicks: raft.configuration.electionTicks)
         startIndex = raft.lastIndex
         seenCommit = raft.commitIndex
         seenLeadership = raft.leadership
@@ -202,12 +208,12 @@ final class Process {
         retryReads()
     }
 
-    /// A leader whose disk stalls for longer than any election timeout hands over.
+    /// A leader whose disk stalls for longer than any election timeout hands over. A log that waits for room waits for its disk too.
     private func watchDisk() {
-        stallTicks = batch == nil ? 0 : stallTicks + 1
-        guard stallTicks > 2 * raft.configuration.electionTicks, raft.role == .leader, raft.transferee == noNode
-        else { return }
-        if let successor { step(.transferLeadership(to: successor)) }
+        let wait = batch != nil ? 2 * batches : isLogRetryDue ? 2 * batches + 1 : 0
+        let isStalled = diskWatch.tick(waitingSince: wait)
+        guard isStalled, raft.role == .leader, raft.transferee == noNode, let successor else { return }
+        step(.transferLeadership(to: successor))
     }
 
     /// The voter that would take over best: connected, and with the longest log.

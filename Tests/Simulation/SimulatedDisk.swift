@@ -34,8 +34,10 @@ package final class SimulatedDisk: LogFiles, @unchecked Sendable {
     private var journal: [Call] = []
     /// New files are refused: the disk is full.
     package var isFull = false
-    /// The next call that writes fails, and nothing is known of what it wrote.
-    package var failsNext = false
+    /// So many calls that write still succeed; the one behind them fails once, and nothing is known of what it wrote. Nil: none fails.
+    package var callsUntilFailure: Int?
+    /// Calls that wrote or flushed, the failed ones included.
+    package private(set) var calls = 0
 
     package init() {}
 
@@ -102,8 +104,10 @@ package final class SimulatedDisk: LogFiles, @unchecked Sendable {
     }
 
     private func fail(_ operation: String, _ file: Int32) throws(LogError) {
-        guard failsNext else { return }
-        failsNext = false
+        calls += 1
+        guard let left = callsUntilFailure else { return }
+        callsUntilFailure = left == 0 ? nil : left - 1
+        guard left == 0 else { return }
         throw .failed(operation: operation, path: files[Int(file)].path, code: 5)
     }
 
@@ -166,7 +170,7 @@ package final class SimulatedDisk: LogFiles, @unchecked Sendable {
             files[file].unflushed = []
             files[file].bytes = files[file].durable
         }
-        failsNext = false
+        callsUntilFailure = nil
     }
 
     private func keepSectors(

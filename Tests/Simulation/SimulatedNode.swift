@@ -10,7 +10,7 @@ internal import Storage
 final class SimulatedNode {
     let id: NodeID
     let incarnation: Incarnation
-    let disk = SimulatedDisk()
+    var disk = SimulatedDisk()
     /// The rows as of the last flush, or as a snapshot's install left them.
     var durableRows = SimulatedRows()
     var chunks = ChunkShelf()
@@ -34,6 +34,9 @@ final class SimulatedNode {
     var isGone = false
     /// A bit was flipped on its disk: a refusal to start is right.
     var mayBeDamaged = false
+    /// What the disk had completed of a log that was damaged and begun anew: the node withholds its vote until it holds that again. Like the mark of
+    /// the product, it outlives restarts.
+    var damagedLog: DurableLog?
 
     init(id: NodeID) {
         self.id = id
@@ -41,4 +44,7 @@ final class SimulatedNode {
     }
 
     var isRunning: Bool { process != nil }
+
+    /// Whether all that it ever acknowledged is on its disk.
+    var isSound: Bool { !isGone && !mayBeDamaged && damagedLog == nil }
 }

@@ -21,7 +21,7 @@ extension World {
         for node in nodes {
             node.stalledUntil = 0
             node.disk.isFull = false
-            node.disk.failsNext = false
+            node.disk.callsUntilFailure = nil
             node.pausedUntil = min(node.pausedUntil, now)
             node.tickScale = 1000
             if !node.isRunning, !node.isGone { schedule(.start(node.id, node.life), after: dice.between(1, 500_000)) }
@@ -59,6 +59,7 @@ extension World {
         guard let leader = processes.first(where: { $0.raft.role == .leader }) else { return "nobody leads" }
         let last = leader.raft.lastIndex
         for process in processes {
+            if process.raft.withholdsVotes { return "node \(process.id) has no vote" }
             if process.appliedIndex < last {
                 return "node \(process.id) has applied \(process.appliedIndex) of \(last)"
             }

@@ -49,7 +49,7 @@ extension World {
         case .fullDisk:
             victim.disk.isFull = true
             schedule(.weatherEnds(kind, victim.id), after: own.between(500_000, 5_000_000))
-        case .failedWrite: victim.disk.failsNext = true
+        case .failedWrite: victim.disk.callsUntilFailure = own.below(4)
         case .bitFlip: return damage(victim, &own)
         case .lostDisk:
             guard canLose(victim) else { return false }
@@ -118,7 +118,7 @@ extension World {
     }
 
     /// Bytes at the start of a file whose loss must be noticed: all of a small record, and of a segment what the header ring vouches for.
-    private func confirmedBytes(_ path: String, _ node: SimulatedNode) -> Int {
+    func confirmedBytes(_ path: String, _ node: SimulatedNode) -> Int {
         guard path.contains("segment-") else { return path.contains("headers") ? 0 : 56 }
         let seed = LogFormat.seed(identity: node.id)
         let generation = node.disk.durableBytes(path).withUnsafeBytes { SegmentHeader($0, seed: seed)?.generation }
@@ -141,7 +141,7 @@ extension World {
     func canLose(_ node: SimulatedNode) -> Bool {
         guard lastChange + 5_000_000 < now else { return false }
         let members = newestMembers
-        let left = nodes.filter { !$0.isGone && $0.id != node.id && !$0.mayBeDamaged }.map(\.id)
+        let left = nodes.filter { $0.id != node.id && $0.isSound }.map(\.id)
         guard members.isQuorum(left) else { return false }
         for other in nodes where left.contains(other.id) && members.contains(other.id) {
             if let process = other.process, !Members(process.raft.confState).isQuorum(left) { return false }

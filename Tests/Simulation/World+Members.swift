@@ -85,7 +85,7 @@ extension World {
             voters.removeAll { $0 == step.node }
             if step.kind == .addVoter { voters.append(step.node) }
         }
-        return Members(voters: voters).isQuorum(voters.filter { !node($0).isGone && !node($0).mayBeDamaged })
+        return Members(voters: voters).isQuorum(voters.filter { node($0).isSound })
     }
 
     /// Whether a learner is caught up.

@@ -22,7 +22,16 @@ extension World {
             guard node.mayBeDamaged, case .some(.corrupted) = error as? LogError else {
                 return fail("node \(node.id) cannot start: \(error)")
             }
-            lose(node)
+            repairOrLose(node)
+        }
+    }
+
+    /// A log that was found damaged is begun anew; the others repair the node, or it is replaced.
+    private func repairOrLose(_ node: SimulatedNode) {
+        do {
+            if try renewLog(node) { start(node) } else { lose(node) }
+        } catch {
+            fail("node \(node.id) cannot begin its log anew: \(error)")
         }
     }
 
@@ -36,9 +45,10 @@ extension World {
             throw RowError(message: "rows at \(state.index) and log do not fit", isCorruption: true)
         }
         var needsReset = false
-        let start = try RaftStart(
+        var start = try RaftStart(
             recovered, applied: EntryID(term: state.term, index: state.index), configuration: applier.members.confState,
             log: log, needsReset: &needsReset)
+        start.withholdsVotes = node.damagedLog != nil
         checkRestart(node, recovered, log)
         if needsReset {
             _ = try log.carryOut([.reset(sequence: 0, index: state.index, term: state.term)])
@@ -85,6 +95,38 @@ extension World {
             fail(violation)
         }
     }
+
+    /// Who leads the highest term; nil if nobody does.
+    package var leader: UInt64? {
+        let processes = nodes.compactMap(\.process).filter { $0.raft.role == .leader }
+        return processes.max { $0.raft.term < $1.raft.term }?.id
+    }
+
+    /// Whether a node runs without its vote, because its log was damaged.
+    package func withholdsVote(_ id: UInt64) -> Bool { node(id).process?.raft.withholdsVotes ?? false }
+
+    /// Flips a bit in what a node's log holds for certain, while the node is off for a moment; false if it holds nothing for certain.
+    package func damageLog(_ id: UInt64) -> Bool {
+        let node = node(id)
+        crash(node, restartAfter: 1_000)
+        for path in node.disk.paths where path.contains("segment-") {
+            // The segment in use: it holds what the rows may not have yet.
+            let bytes = confirmedBytes(path, node)
+            guard bytes > LogFormat.firstFrame + LogFormat.frameHeaderBytes, bytes < climate.segmentBytes else {
+                continue
+            }
+            node.disk.flip(path, byte: bytes - 20, bit: 3)
+            node.mayBeDamaged = true
+            return true
+        }
+        return false
+    }
+
+    /// The highest index that is committed for certain.
+    package var committed: UInt64 { checks.committed.last }
+
+    /// The disk of a node stands still: no write ends before that time has passed.
+    package func stall(_ id: UInt64, for time: UInt64) { node(id).stalledUntil = now + time }
 
     /// The process that leads as far as another knows, if it can be reached.
     func leaderProcess(knownTo process: Process) -> Process? {

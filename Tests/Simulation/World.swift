@@ -66,13 +66,16 @@ package final class World {
     }
 
     /// Runs to the end of the world; nil if every rule held.
-    package func run() -> String? {
+    package func run() -> String? { run { false } }
+
+    /// Runs until `isReached`, asked after every event, or to the end of the world; nil if every rule held.
+    package func run(until isReached: () -> Bool) -> String? {
         while !isOver, let (time, happening) = queue.next() {
             now = time
             events += 1
             traceHash = mix(traceHash, mix(happening.code, time))
             dispatch(happening)
-            if violation != nil { break }
+            if violation != nil || isReached() { break }
         }
         return violation
     }

@@ -106,17 +106,32 @@ struct LogScenarios {
         #expect(raft.term(at: 5) == 2)
     }
 
-    @Test("after a failed flush nothing is tried again, and nothing more is acknowledged")
+    @Test("after a failed write or flush nothing is tried again, and nothing more is acknowledged")
     func failedFlushIsFinal() throws {
-        let disk = try Self.formatted()
-        let (log, _) = try Self.open(disk)
-        disk.failsNext = true
-        #expect(throws: LogError.self) {
-            try log.carryOut([
-                .persist(sequence: 1, hardState: HardState(term: 1, vote: 1), entries: Self.entries(1...3, term: 1))
-            ])
+        // Term and vote in two copies, then frames: the calls of a write that succeeds.
+        let calls = try Self.calls(failingAfter: nil)
+        #expect(calls == 6)
+        for place in 0..<calls {
+            #expect(try Self.calls(failingAfter: place) == place + 1, "call \(place) of \(calls)")
         }
-        #expect(log.lastIndex == 0)
+    }
+
+    /// Writes a batch, of which one call fails, and tells how many calls the log made.
+    private static func calls(failingAfter place: Int?) throws -> Int {
+        let disk = try formatted()
+        let (log, _) = try open(disk)
+        let before = disk.calls
+        disk.callsUntilFailure = place
+        do {
+            _ = try log.carryOut([
+                .persist(sequence: 1, hardState: HardState(term: 1, vote: 1), entries: entries(1...3, term: 1))
+            ])
+            #expect(place == nil, "acknowledged although call \(place ?? 0) failed")
+        } catch {
+            #expect(place != nil, "\(error)")
+            #expect(throws: LogError.self) { _ = try log.read(from: 1, to: 3, bytesMax: .max) }
+        }
+        return disk.calls - before
     }
 }
 

@@ -15,6 +15,34 @@ extension LogStore {
     package static func renew(
         directory: String, quarantine: String, after previous: EntryID, options: LogOptions = LogOptions()
     ) throws(LogError) {
+        let (identity, shape, state) = try succession(directory: directory, after: previous, options: options)
+        let fresh = directory + ".new"
+        do throws(FileError) {
+            try FileTree.removeTree(fresh)
+            try FileTree.makeDirectory(fresh)
+            try FileTree.makeDirectories(quarantine)
+        } catch {
+            throw LogError(error)
+        }
+        try format(
+            directory: fresh, identity: identity, options: shape, after: previous, hardState: state)
+        do throws(FileError) {
+            var number = 0
+            while try !FileTree.renameExclusive(directory, to: "\(quarantine)/log.\(number)") { number += 1 }
+            try FileTree.syncDirectory(quarantine)
+            try FileTree.rename(fresh, to: directory)
+            try FileTree.syncDirectory(FileTree.parent(of: directory))
+        } catch {
+            throw LogError(error)
+        }
+    }
+
+    /// What the log that takes the damaged one's place has of it: the identity, the shape, term and vote. Changes nothing.
+    ///
+    /// - Throws: `hardStateLost` where term and vote cannot be read.
+    package static func succession(
+        directory: String, after previous: EntryID, options: LogOptions = LogOptions()
+    ) throws(LogError) -> (identity: UInt64, shape: LogOptions, hardState: HardState) {
         let disk = LogDisk(directory: directory, options: options)
         guard let states = try CopiedFile<HardStateRecord>.read(hardStateName, disk: disk) else {
             throw .hardStateLost(detail: "both copies of the hard state in \(directory) are bad")
@@ -31,25 +59,7 @@ extension LogStore {
         // Rows of another node may be of a later term: it is entered as if its leader had been heard.
         if state.term < previous.term { state = HardState(term: previous.term, vote: noNode, commit: 0) }
         state.commit = previous.index
-        let fresh = directory + ".new"
-        do throws(FileError) {
-            try FileTree.removeTree(fresh)
-            try FileTree.makeDirectory(fresh)
-            try FileTree.makeDirectories(quarantine)
-        } catch {
-            throw LogError(error)
-        }
-        try format(
-            directory: fresh, identity: states.record.identity, options: shape, after: previous, hardState: state)
-        do throws(FileError) {
-            var number = 0
-            while try !FileTree.renameExclusive(directory, to: "\(quarantine)/log.\(number)") { number += 1 }
-            try FileTree.syncDirectory(quarantine)
-            try FileTree.rename(fresh, to: directory)
-            try FileTree.syncDirectory(FileTree.parent(of: directory))
-        } catch {
-            throw LogError(error)
-        }
+        return (states.record.identity, shape, state)
     }
 
     /// Ends a renewal that a crash cut off between its last two steps.

@@ -45,7 +45,11 @@ extension World {
     /// What is committed first is durable on a quorum of both halves of the leader's configuration.
     private func checkQuorum(_ process: Process, _ commit: LogIndex) {
         let term = process.raft.term(at: commit)
-        let holders = nodes.filter { $0.durable.base >= commit || $0.durable.term(at: commit) == term }.map(\.id)
+        let holders = nodes.filter { node in
+            [node.durable, node.damagedLog ?? node.durable].contains {
+                $0.base >= commit || $0.term(at: commit) == term
+            }
+        }.map(\.id)
         let members = Members(process.raft.confState)
         if !members.isQuorum(holders) {
             fail("node \(process.id) commits \(commit), which only \(holders) hold durably, of \(members.voters)")
