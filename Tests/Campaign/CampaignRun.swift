@@ -85,6 +85,8 @@ struct CampaignRun {
         judgement.feedHoldsAll()
         judgement.watchesAreWhole(published: published, last: feed.highest)
         try judgement.linearizability(of: historyFile)
+        // Somebody waits for ever for an answer that nobody can give any more.
+        if said("CONTINUATION MISUSE") > 0 { violations.add("leak", "a node lost a continuation; see its log") }
         report(recorder, feed, models, load, nemesis)
         return violations.count == 0
     }
@@ -100,13 +102,12 @@ struct CampaignRun {
         return false
     }
 
-    /// State snapshots that took the place of a node's rows, by the logs of all nodes.
-    private var installedSnapshots: Int {
-        let logs = (try? FileManager.default.contentsOfDirectory(atPath: options.directory)) ?? []
-        return logs.filter { $0.hasSuffix(".log") }.reduce(0) { sum, name in
+    /// How often the logs of all nodes say something.
+    private func said(_ words: String) -> Int {
+        let names = (try? FileManager.default.contentsOfDirectory(atPath: options.directory)) ?? []
+        return names.filter { $0.hasSuffix(".log") }.reduce(0) { sum, name in
             let text = FileManager.default.contents(atPath: "\(options.directory)/\(name)") ?? Data()
-            return sum + String(decoding: text, as: UTF8.self).components(separatedBy: "state snapshot installed").count
-                - 1
+            return sum + String(decoding: text, as: UTF8.self).components(separatedBy: words).count - 1
         }
     }
 
@@ -128,7 +129,7 @@ struct CampaignRun {
                 + "(\(figures.failedPulls) failed)")
         let faults = nemesis.counts
         for (name, count) in faults.sorted(by: { $0.key < $1.key }) { Console.line("  fault \(name): \(count)") }
-        Console.line("  state snapshots installed: \(installedSnapshots)")
+        Console.line("  state snapshots installed: \(said("state snapshot installed"))")
         Console.line("  nodes that ended of a disk that failed, and were started again: \(nemesis.ended)")
         for text in violations.texts { Console.line(text) }
         let all = total.done + total.failed + total.unknown

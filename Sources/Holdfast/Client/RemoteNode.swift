@@ -115,15 +115,18 @@ final class RemoteNode: RequestTarget {
         }
     }
 
-    /// Closes the connections; later calls fail.
+    /// Closes the connections; calls under way, those that wait for a connection among them, and later ones fail.
     func close() {
         for line in lines.values {
-            let open = line.mutex.withLock { line -> RequestChannel? in
+            let before = line.mutex.withLock { line in
                 defer { line = .closed }
-                if case .open(let channel) = line { return channel }
-                return nil
+                return line
             }
-            open?.close()
+            switch before {
+            case .open(let channel): channel.close()
+            case .dialling(let waiting): for continuation in waiting { continuation.resume(returning: Self.isClosed) }
+            case .idle, .closed: break
+            }
         }
     }
 
@@ -131,6 +134,8 @@ final class RemoteNode: RequestTarget {
 
     private typealias AnswerContinuation = UnsafeContinuation<Result<Answer, TransportError>, Never>
     private typealias LineContinuation = CheckedContinuation<Result<RequestChannel, TransportError>, Never>
+
+    private static var isClosed: Result<RequestChannel, TransportError> { .failure(.notSent("the node is closed")) }
 
     private func channel(_ purpose: Purpose, deadline: NIODeadline) async throws(CallFailure) -> RequestChannel {
         guard let line = lines[purpose] else {
@@ -159,7 +164,7 @@ final class RemoteNode: RequestTarget {
             switch step {
             case .wait: break
             case .have(let channel): continuation.resume(returning: .success(channel))
-            case .closed: continuation.resume(returning: .failure(.notSent("the node is closed")))
+            case .closed: continuation.resume(returning: Self.isClosed)
             case .dial: dial(purpose, line, deadline: deadline)
             }
         }
@@ -187,10 +192,15 @@ final class RemoteNode: RequestTarget {
                 result = .failure(error)
             }
             let made = result
-            let waiting = line.mutex.withLock { line -> [LineContinuation] in
-                guard case .dialling(let waiting) = line else { return [] }
+            let waiting = line.mutex.withLock { line -> [LineContinuation]? in
+                guard case .dialling(let waiting) = line else { return nil }
                 if case .success(let channel) = made { line = .open(channel) } else { line = .idle }
                 return waiting
+            }
+            guard let waiting else {
+                // Closed meanwhile: whoever waited has been told.
+                if case .success(let channel) = made { channel.close() }
+                return
             }
             for continuation in waiting { continuation.resume(returning: made) }
         }
