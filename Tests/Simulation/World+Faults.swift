@@ -143,6 +143,9 @@ extension World {
         let members = newestMembers
         let left = nodes.filter { $0.id != node.id && $0.isSound }.map(\.id)
         guard members.isQuorum(left) else { return false }
+        // Nor where a change leads to that is in a log and not decided on.
+        unsettledChanges.removeAll { change in nodes.contains { ($0.process?.appliedIndex ?? 0) >= change.index } }
+        guard unsettledChanges.allSatisfy({ Members(voters: $0.voters).isQuorum(left) }) else { return false }
         for other in nodes where left.contains(other.id) && members.contains(other.id) {
             if let process = other.process, !Members(process.raft.confState).isQuorum(left) { return false }
             do throws(RowError) {

@@ -74,17 +74,23 @@ extension World {
         leader.step(
             .proposeConfiguration(
                 ConfigurationChange(steps, transition: transition, context: MemberAddress.encode(addresses))))
+        unsettledChanges.append((leader.raft.lastIndex, voters(of: leader.applier.members, after: steps)))
         leader.turn()
         return true
     }
 
-    /// Whether the voters that are left after a change have a quorum that is not lost, as the product's own check demands.
-    private func survives(_ steps: [ConfigurationChange.Step], _ members: Members) -> Bool {
+    private func voters(of members: Members, after steps: [ConfigurationChange.Step]) -> [NodeID] {
         var voters = members.voters
         for step in steps {
             voters.removeAll { $0 == step.node }
             if step.kind == .addVoter { voters.append(step.node) }
         }
+        return voters
+    }
+
+    /// Whether the voters that are left after a change have a quorum that is not lost, as the product's own check demands.
+    private func survives(_ steps: [ConfigurationChange.Step], _ members: Members) -> Bool {
+        let voters = voters(of: members, after: steps)
         return Members(voters: voters).isQuorum(voters.filter { node($0).isSound })
     }
 

@@ -40,6 +40,8 @@ package final class World {
     var isCalm = false
     /// When the operator last asked for a change of the membership.
     var lastChange: Instant = 0
+    /// Changes that were asked for and may still be in somebody's log: where, and the voters that they lead to.
+    var unsettledChanges: [(index: UInt64, voters: [UInt64])] = []
     /// When phase two began.
     var calmSince: Instant = 0
     /// The next weather's number; an older one's end is ignored.

@@ -52,6 +52,7 @@ import Testing
         let rows = try MemberStores.openRows(directory, RowStoreOptions(), logger)
         // Nothing can be put aside: the start ends in the middle.
         let aside = URL(filePath: directory.layout.quarantine)
+        try FileManager.default.removeItem(at: aside)
         try Data().write(to: aside)
         #expect(throws: (any Error).self) { try MemberStores.openLog(directory, rows, logger) }
         #expect(directory.repairMarks.map(\.cause) == [.log])
