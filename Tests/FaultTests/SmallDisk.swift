@@ -46,9 +46,11 @@ final class SmallDisk: Sendable {
         let descriptor = open(file, O_WRONLY | O_CREAT | O_APPEND, 0o600)
         guard descriptor >= 0 else { throw Unexpected("no ballast: error \(errno)") }
         defer { close(descriptor) }
+        // As much as is free now: what a node gives out of its reserve meanwhile is the node's.
+        var left = freeBytes - bytes
         for step in [1 << 20, 1 << 12] {
             let zeros = [UInt8](repeating: 0, count: step)
-            while freeBytes >= bytes + step, write(descriptor, zeros, step) == step {}
+            while left >= step, write(descriptor, zeros, step) == step { left -= step }
         }
     }
 

@@ -137,6 +137,11 @@ import Testing
             let listener = try await loops.listen(settings: settings) { _, _ in .refuse(.unavailable, "") }
             let silent = try await RawPeer(listener.endpoint, on: loops.client)
             try await silent.waitForEnd()
+            // It is counted on the listener's loop, a moment after the peer sees the end.
+            let end = NIODeadline.now() + .seconds(30)
+            while loops.meter.counters.handshakesFailed == 0, .now() < end {
+                try await Task.sleep(nanoseconds: 1_000_000)
+            }
             #expect(loops.meter.counters.handshakesFailed == 1)
             await listener.close()
         }
