@@ -68,6 +68,29 @@ struct ScenarioTests {
     }
 
     @Test(
+        "a sole voter tells nobody of a commit that it could forget in a crash: who goes must not know first that it is out"
+    )
+    func soleVoterTellsOnlyWhatIsDurable() {
+        /// The commit index that leaves, of 9, when 7 is durable.
+        func told(_ configuration: ConfState, _ kind: Message.Kind = .appendEntries, durable: LogIndex = 7) -> LogIndex
+        {
+            var disk = Disk()
+            disk.configuration = configuration
+            let node = SimulatedNode(settings: RaftConfiguration(id: 1), disk: disk)
+            let message = Message(kind, to: 2, from: 1, term: 3, commit: 9)
+            return node.raft.disclosed(message, durableCommit: durable).commit
+        }
+        let leaving = ConfState(voters: [1], votersOutgoing: [1, 2], autoLeave: true)
+        #expect(told(leaving) == 7)
+        #expect(told(leaving, .heartbeat) == 7)
+        #expect(told(leaving, durable: 9) == 9)
+        #expect(told(ConfState(voters: [1], learners: [2])) == 7)
+        // Two that stay are a quorum of three, and one without others tells nobody.
+        #expect(told(ConfState(voters: [1, 3], votersOutgoing: [1, 2, 3], autoLeave: true)) == 9)
+        #expect(told(ConfState(voters: [1])) == 9)
+    }
+
+    @Test(
         "a sole voter answers no read before an entry of its term is committed: its log may hold more than it knows to be committed"
     )
     func soleVoterReadsAfterItsFirstCommit() {

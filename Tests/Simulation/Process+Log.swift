@@ -15,14 +15,14 @@ extension Process {
             beginInstall(snapshot, operation)
             return
         }
-        if !operation.requiresSync, operation.entries.isEmpty, persists.isEmpty {
+        if !operation.requiresSync, operation.entries.isEmpty, persists.isEmpty, !raft.isSoleVoterAmongOthers {
             if let state = operation.hardState { unwritten = state }
             finished.append(operation)
             return
         }
-        persists.append((operation.sequence, operation.responses))
         let state = operation.hardState ?? unwritten
         unwritten = nil
+        persists.append((operation.sequence, state?.commit ?? 0, operation.responses))
         let writes = Self.pieces(operation.sequence, state, operation.entries)
         guard install?.holdsBack != true else { return heldBack += writes }
         queued += writes
@@ -119,6 +119,7 @@ extension Process {
         var ready: [Message] = []
         while let first = persists.first, first.sequence <= sequence {
             ready.append(contentsOf: first.responses)
+            durableCommit = max(durableCommit, first.commit)
             persists.removeFirst()
         }
         finishInstall(through: sequence)

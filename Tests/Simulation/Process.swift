@@ -23,7 +23,9 @@ final class Process {
 
     var effects: [Effect] = []
     var finished: [Persist] = []
-    var persists: [(sequence: UInt64, responses: [Message])] = []
+    var persists: [(sequence: UInt64, commit: LogIndex, responses: [Message])] = []
+    /// The highest commit index that is durable here; see `Raft.disclosed`.
+    var durableCommit: LogIndex
     /// Operations that wait for the log, and those that are being written.
     var queued: [LogOperation] = []
     /// Operations that an install of a snapshot comes before.
@@ -81,6 +83,7 @@ final class Process {
         diskWatch = DiskWatch(electionTicks: raft.configuration.electionTicks)
         startIndex = raft.lastIndex
         seenCommit = raft.commitIndex
+        durableCommit = raft.commitIndex
         seenLeadership = raft.leadership
         self.raft = raft
         self.applier = applier
@@ -155,7 +158,7 @@ final class Process {
         if message.kind == .installSnapshot, let snapshot = message.snapshot {
             world.schedule(.snapshotOverdue(id, life, to: message.to, snapshot.index), after: 4_000_000)
         }
-        if !world.send(message) { step(.unreachable(message.to)) }
+        if !world.send(raft.disclosed(message, durableCommit: durableCommit)) { step(.unreachable(message.to)) }
     }
 
     /// Keeps (2).

@@ -42,7 +42,9 @@ final class Replica: @unchecked Sendable {
 
     var raft: Raft
     private var effects: [Effect] = []
-    private var persists: [(sequence: UInt64, responses: [Message])] = []
+    private var persists: [(sequence: UInt64, commit: LogIndex, responses: [Message])] = []
+    /// The highest commit index that this node has durably; see `Raft.disclosed`.
+    private var durableCommit: LogIndex
     private var isTurnDue = false
     /// Operations of this turn that need no write.
     private var finished: [Persist] = []
@@ -97,6 +99,7 @@ final class Replica: @unchecked Sendable {
     ) {
         self.loop = loop
         appliedIndex = raft.appliedIndex
+        durableCommit = raft.commitIndex
         diskWatch = DiskWatch(electionTicks: raft.configuration.electionTicks)
         self.raft = raft
         self.log = log
@@ -192,17 +195,17 @@ final class Replica: @unchecked Sendable {
 
     /// Hands a write to the log thread. Keeps (3).
     private func persist(_ operation: Persist) {
-        if !operation.requiresSync, operation.entries.isEmpty, persists.isEmpty {
+        if !operation.requiresSync, operation.entries.isEmpty, persists.isEmpty, !raft.isSoleVoterAmongOthers {
             // Only the commit index rose, and nothing is on its way to the disk: what the responses promise is durable, and the
             // commit index is found again from the rows or the next leader (paper §5.3). Two wake-ups of threads are saved.
             if let hardState = operation.hardState { unwritten = hardState }
             finished.append(operation)
             return
         }
-        persists.append((operation.sequence, operation.responses))
         var operation = operation
         operation.hardState = operation.hardState ?? unwritten
         unwritten = nil
+        persists.append((operation.sequence, operation.hardState?.commit ?? 0, operation.responses))
         if install != nil || operation.snapshot != nil { return hold(operation) }
         write(operation)
     }
@@ -216,7 +219,7 @@ final class Replica: @unchecked Sendable {
     private func send(_ message: Message) {
         // Both tell the commit index: an append always, a heartbeat as far as the follower is known to hold.
         if message.kind == .appendEntries || message.kind == .heartbeat { deferred[message.to] = nil }
-        if !peers.send(message) { unreachable(message.to) }
+        if !peers.send(raft.disclosed(message, durableCommit: durableCommit)) { unreachable(message.to) }
     }
 
     // MARK: Commit indexes
@@ -255,6 +258,7 @@ final class Replica: @unchecked Sendable {
         var ready: [Message] = []
         while let first = persists.first, first.sequence <= sequence {
             ready.append(contentsOf: first.responses)
+            durableCommit = max(durableCommit, first.commit)
             persists.removeFirst()
         }
         deliver(ready)
