@@ -54,7 +54,11 @@ final class Pusher: Customer {
                 return rest(500_000)
             }
             // A chunk may have gone with the only node that had it: whoever pushes again sends what is missing.
-            if case .publish = stage, attempts % 8 == 0 { stage = .ask }
+            // And what was published, though the answer was lost, is open no more.
+            switch stage {
+            case .publish, .send: if attempts % 8 == 0 { stage = .ask }
+            default: break
+            }
         }
         ask()
     }

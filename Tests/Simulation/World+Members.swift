@@ -31,8 +31,9 @@ extension World {
         switch dice.below(3) {
         case 0 where members.voters.count > 1: return remove(dice.pick(members.voters), leader)
         case 1 where nodes.count > members.everyone.count:
-            // An ID that was used before: refused when it is applied.
-            return propose([.init(.addLearner, dice.pick(nodes.map(\.id)))], leader)
+            // An ID that was used before: refused when it is applied. No voter is made a learner: nobody can ask for that.
+            let others = nodes.map(\.id).filter { !members.voters.contains($0) }
+            return !others.isEmpty && propose([.init(.addLearner, dice.pick(others))], leader)
         default: return members.voters.count < 6 && nodes.count < 16 && addLearner(leader)
         }
     }
