@@ -132,6 +132,8 @@ enum MembershipPlan: Equatable {
         }
         guard view.members.voters.contains(old), !view.members.voters.contains(new) else { return removing(old, view) }
         if let lack = lack(of: new, view) { return lack }
+        // Nobody but the one that leaves could lead: the new one votes beside it first, and is handed the leadership.
+        if view.members.voters == [old] { return passing(to: [old, new], [.init(.addVoter, new)], view) }
         return passing(
             to: view.members.voters.filter { $0 != old } + [new], [.init(.addVoter, new), .init(.remove, old)],
             leaving: old, view)

@@ -44,6 +44,22 @@ import Testing
                 == joint([.init(.addVoter, 4), .init(.remove, 3)]))
     }
 
+    @Test func `the only voter is replaced by one that votes beside it first`() {
+        let request = MembershipRequest.replace(old: 1, new: 2, endpoint: "h:2")
+        func alone(_ members: Members) -> MembershipView {
+            view {
+                $0.members = members
+                $0.endpoints = [1: "h:1", 2: "h:2"]
+                ($0.answering, $0.caughtUp, $0.complete) = ([1, 2], [1, 2], [1, 2])
+            }
+        }
+        #expect(MembershipPlan(request, alone(Members(voters: [1], learners: [2]))) == joint([.init(.addVoter, 2)]))
+        var both = alone(Members(voters: [1, 2]))
+        #expect(MembershipPlan(request, both) == .handOver(to: 2))
+        both.node = 2
+        #expect(MembershipPlan(request, both) == joint([.init(.remove, 1)]))
+    }
+
     @Test func `what is so already is done`() {
         #expect(MembershipPlan(.addLearner(4, endpoint: "h:4"), view()) == .done)
         #expect(MembershipPlan(.addLearner(3, endpoint: "h:3"), view()) == .done)
