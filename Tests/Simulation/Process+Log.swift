@@ -22,7 +22,7 @@ extension Process {
         }
         let state = operation.hardState ?? unwritten
         unwritten = nil
-        persists.append((operation.sequence, state?.commit ?? 0, operation.responses))
+        persists.append((operation.sequence, state, operation.responses))
         let writes = Self.pieces(operation.sequence, state, operation.entries)
         guard install?.holdsBack != true else { return heldBack += writes }
         queued += writes
@@ -119,10 +119,14 @@ extension Process {
         var ready: [Message] = []
         while let first = persists.first, first.sequence <= sequence {
             ready.append(contentsOf: first.responses)
-            durableCommit = max(durableCommit, first.commit)
+            durableCommit = max(durableCommit, first.hardState?.commit ?? 0)
+            durableTerm = max(durableTerm, first.hardState?.term ?? 0)
             persists.removeFirst()
         }
         finishInstall(through: sequence)
+        let due = candidacies.filter { $0.term <= durableTerm }
+        candidacies.removeAll { $0.term <= durableTerm }
+        for message in due { send(message) }
         deliver(ready)
         step(.persisted(through: sequence))
         turn()

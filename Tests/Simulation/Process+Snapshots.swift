@@ -109,7 +109,7 @@ extension Process {
         taken.stage = .preparing
         taken.operation = operation
         install = taken
-        persists.append((operation.sequence, 0, operation.responses))
+        persists.append((operation.sequence, operation.hardState, operation.responses))
         if var state = operation.hardState ?? unwritten {
             // The commit index is the snapshot's, which this log does not hold.
             state.commit = 0

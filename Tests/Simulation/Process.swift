@@ -23,9 +23,12 @@ final class Process {
 
     var effects: [Effect] = []
     var finished: [Persist] = []
-    var persists: [(sequence: UInt64, commit: LogIndex, responses: [Message])] = []
+    var persists: [(sequence: UInt64, hardState: HardState?, responses: [Message])] = []
     /// The highest commit index that is durable here; see `Raft.disclosed`.
     var durableCommit: LogIndex
+    /// The highest term that is durable here, and the requests for votes that wait for it.
+    var durableTerm: Term
+    var candidacies: [Message] = []
     /// Operations that wait for the log, and those that are being written.
     var queued: [LogOperation] = []
     /// Operations that an install of a snapshot comes before.
@@ -84,6 +87,7 @@ final class Process {
         startIndex = raft.lastIndex
         seenCommit = raft.commitIndex
         durableCommit = raft.commitIndex
+        durableTerm = raft.hardState.term
         seenLeadership = raft.leadership
         self.raft = raft
         self.applier = applier
@@ -141,7 +145,12 @@ final class Process {
         guard !isOver else { return }
         switch effect {
         case .persist(let operation): persist(operation)
-        case .send(let message): send(message)
+        case .send(let message):
+            if message.kind == .requestVote, message.term > durableTerm {
+                candidacies.append(message)
+            } else {
+                send(message)
+            }
         case .apply(let entries): apply(entries)
         case .readReady(let index, let context): readReady(index: index, context: context)
         case .leadership(let leadership): leadershipChanged(leadership)

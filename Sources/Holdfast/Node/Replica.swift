@@ -42,9 +42,13 @@ final class Replica: @unchecked Sendable {
 
     var raft: Raft
     private var effects: [Effect] = []
-    private var persists: [(sequence: UInt64, commit: LogIndex, responses: [Message])] = []
+    private var persists: [(sequence: UInt64, hardState: HardState?, responses: [Message])] = []
     /// The highest commit index that this node has durably; see `Raft.disclosed`.
     private var durableCommit: LogIndex
+    /// The highest term that this node has durably, and the requests for votes that wait for it: else it could be elected, crash before its own
+    /// write, and be elected once more in the same term.
+    private var durableTerm: Term
+    private var candidacies: [Message] = []
     private var isTurnDue = false
     /// Operations of this turn that need no write.
     private var finished: [Persist] = []
@@ -100,6 +104,7 @@ final class Replica: @unchecked Sendable {
         self.loop = loop
         appliedIndex = raft.appliedIndex
         durableCommit = raft.commitIndex
+        durableTerm = raft.hardState.term
         diskWatch = DiskWatch(electionTicks: raft.configuration.electionTicks)
         self.raft = raft
         self.log = log
@@ -177,7 +182,13 @@ final class Replica: @unchecked Sendable {
         case .persist(let operation):
             persist(operation)
         case .send(let message):
-            if isDeferrable(message) { postpone(message) } else { send(message) }
+            if message.kind == .requestVote, message.term > durableTerm {
+                candidacies.append(message)
+            } else if isDeferrable(message) {
+                postpone(message)
+            } else {
+                send(message)
+            }
         case .apply(let entries):
             apply(entries)
         case .readReady(let index, let context):
@@ -205,7 +216,7 @@ final class Replica: @unchecked Sendable {
         var operation = operation
         operation.hardState = operation.hardState ?? unwritten
         unwritten = nil
-        persists.append((operation.sequence, operation.hardState?.commit ?? 0, operation.responses))
+        persists.append((operation.sequence, operation.hardState, operation.responses))
         if install != nil || operation.snapshot != nil { return hold(operation) }
         write(operation)
     }
@@ -258,9 +269,13 @@ final class Replica: @unchecked Sendable {
         var ready: [Message] = []
         while let first = persists.first, first.sequence <= sequence {
             ready.append(contentsOf: first.responses)
-            durableCommit = max(durableCommit, first.commit)
+            durableCommit = max(durableCommit, first.hardState?.commit ?? 0)
+            durableTerm = max(durableTerm, first.hardState?.term ?? 0)
             persists.removeFirst()
         }
+        let due = candidacies.filter { $0.term <= durableTerm }
+        candidacies.removeAll { $0.term <= durableTerm }
+        for message in due { send(message) }
         deliver(ready)
         step(.persisted(through: sequence))
         turn()
