@@ -72,13 +72,15 @@ struct ScenarioTests {
     )
     func soleVoterTellsOnlyWhatIsDurable() {
         /// The commit index that leaves, of 9, when 7 is durable.
-        func told(_ configuration: ConfState, _ kind: Message.Kind = .appendEntries, durable: LogIndex = 7) -> LogIndex
+        func told(_ configuration: ConfState, _ kind: Message.Kind = .appendEntries, durable: LogIndex = 7) -> LogIndex?
         {
             var disk = Disk()
             disk.configuration = configuration
+            disk.hardState = HardState(term: 3, vote: 1, commit: durable)
+            disk.entries = (1...9).map { Entry(term: 3, index: $0) }
             let node = SimulatedNode(settings: RaftConfiguration(id: 1), disk: disk)
-            let message = Message(kind, to: 2, from: 1, term: 3, commit: 9)
-            return node.raft.disclosed(message, durableCommit: durable).commit
+            var disclosure = Disclosure(of: node.raft)
+            return disclosure.disclosed(Message(kind, to: 2, from: 1, term: 3, commit: 9), by: node.raft)?.commit
         }
         let leaving = ConfState(voters: [1], votersOutgoing: [1, 2], autoLeave: true)
         #expect(told(leaving) == 7)
@@ -88,6 +90,37 @@ struct ScenarioTests {
         // Two that stay are a quorum of three, and one without others tells nobody.
         #expect(told(ConfState(voters: [1, 3], votersOutgoing: [1, 2, 3], autoLeave: true)) == 9)
         #expect(told(ConfState(voters: [1])) == 9)
+    }
+
+    @Test("a candidate asks for votes once its own term is durable: else it could lead the same term twice")
+    func candidateAsksOnceItsTermIsDurable() {
+        let node = node([1, 1], term: 1)
+        var disclosure = Disclosure(of: node.raft)
+        /// Campaigns; what leaves at once, and the write that follows.
+        func campaign() -> (left: [Message], states: [HardState]) {
+            var left: [Message] = []
+            var states: [HardState] = []
+            for effect in node.step(.campaign) + node.step(.collect) {
+                switch effect {
+                case .send(let message): left += disclosure.disclosed(message, by: node.raft).map { [$0] } ?? []
+                case .persist(let write): states += write.hardState.map { [$0] } ?? []
+                default: break
+                }
+            }
+            return (left, states)
+        }
+        let first = campaign()
+        let second = campaign()
+        #expect(first.left.isEmpty && second.left.isEmpty)
+        #expect(first.states.map(\.term) == [2] && second.states.map(\.term) == [3])
+        // The writes end one after the other: nobody is asked in a term that is over.
+        #expect(first.states.flatMap { disclosure.wrote($0) }.isEmpty)
+        let asked = second.states.flatMap { disclosure.wrote($0) }
+        #expect(asked.map(\.kind) == [.requestVote, .requestVote] && asked.map(\.to).sorted() == [2, 3])
+        #expect(asked.allSatisfy { $0.term == 3 && disclosure.disclosed($0, by: node.raft) == $0 })
+        #expect(disclosure.wrote(second.states.last).isEmpty)
+        // What it says in a term that it has durably leaves at once.
+        #expect(disclosure.disclosed(Message(.requestPreVote, to: 2, from: 1, term: 4), by: node.raft) != nil)
     }
 
     @Test(

@@ -118,15 +118,10 @@ extension Process {
         guard let sequence else { return }
         var ready: [Message] = []
         while let first = persists.first, first.sequence <= sequence {
-            ready.append(contentsOf: first.responses)
-            durableCommit = max(durableCommit, first.hardState?.commit ?? 0)
-            durableTerm = max(durableTerm, first.hardState?.term ?? 0)
+            ready.append(contentsOf: disclosure.wrote(first.hardState) + first.responses)
             persists.removeFirst()
         }
         finishInstall(through: sequence)
-        let due = candidacies.filter { $0.term <= durableTerm }
-        candidacies.removeAll { $0.term <= durableTerm }
-        for message in due { send(message) }
         deliver(ready)
         step(.persisted(through: sequence))
         turn()

@@ -24,11 +24,8 @@ final class Process {
     var effects: [Effect] = []
     var finished: [Persist] = []
     var persists: [(sequence: UInt64, hardState: HardState?, responses: [Message])] = []
-    /// The highest commit index that is durable here; see `Raft.disclosed`.
-    var durableCommit: LogIndex
-    /// The highest term that is durable here, and the requests for votes that wait for it.
-    var durableTerm: Term
-    var candidacies: [Message] = []
+    /// What may leave before its own write has ended.
+    var disclosure: Disclosure
     /// Operations that wait for the log, and those that are being written.
     var queued: [LogOperation] = []
     /// Operations that an install of a snapshot comes before.
@@ -86,8 +83,7 @@ final class Process {
         diskWatch = DiskWatch(electionTicks: raft.configuration.electionTicks)
         startIndex = raft.lastIndex
         seenCommit = raft.commitIndex
-        durableCommit = raft.commitIndex
-        durableTerm = raft.hardState.term
+        disclosure = Disclosure(of: raft)
         seenLeadership = raft.leadership
         self.raft = raft
         self.applier = applier
@@ -145,12 +141,7 @@ final class Process {
         guard !isOver else { return }
         switch effect {
         case .persist(let operation): persist(operation)
-        case .send(let message):
-            if message.kind == .requestVote, message.term > durableTerm {
-                candidacies.append(message)
-            } else {
-                send(message)
-            }
+        case .send(let message): send(message)
         case .apply(let entries): apply(entries)
         case .readReady(let index, let context): readReady(index: index, context: context)
         case .leadership(let leadership): leadershipChanged(leadership)
@@ -163,11 +154,12 @@ final class Process {
 
     func send(_ message: Message) {
         guard !isOver else { return }
-        if let objection = node.durable.objection(to: message) { world.fail(objection) }
+        guard let disclosed = disclosure.disclosed(message, by: raft) else { return }
+        if let objection = node.durable.objection(to: disclosed) { world.fail(objection) }
         if message.kind == .installSnapshot, let snapshot = message.snapshot {
             world.schedule(.snapshotOverdue(id, life, to: message.to, snapshot.index), after: 4_000_000)
         }
-        if !world.send(raft.disclosed(message, durableCommit: durableCommit)) { step(.unreachable(message.to)) }
+        if !world.send(disclosed) { step(.unreachable(message.to)) }
     }
 
     /// Keeps (2).

@@ -43,12 +43,8 @@ final class Replica: @unchecked Sendable {
     var raft: Raft
     private var effects: [Effect] = []
     private var persists: [(sequence: UInt64, hardState: HardState?, responses: [Message])] = []
-    /// The highest commit index that this node has durably; see `Raft.disclosed`.
-    private var durableCommit: LogIndex
-    /// The highest term that this node has durably, and the requests for votes that wait for it: else it could be elected, crash before its own
-    /// write, and be elected once more in the same term.
-    private var durableTerm: Term
-    private var candidacies: [Message] = []
+    /// What may leave before its own write has ended.
+    private var disclosure: Disclosure
     private var isTurnDue = false
     /// Operations of this turn that need no write.
     private var finished: [Persist] = []
@@ -103,8 +99,7 @@ final class Replica: @unchecked Sendable {
     ) {
         self.loop = loop
         appliedIndex = raft.appliedIndex
-        durableCommit = raft.commitIndex
-        durableTerm = raft.hardState.term
+        disclosure = Disclosure(of: raft)
         diskWatch = DiskWatch(electionTicks: raft.configuration.electionTicks)
         self.raft = raft
         self.log = log
@@ -182,13 +177,7 @@ final class Replica: @unchecked Sendable {
         case .persist(let operation):
             persist(operation)
         case .send(let message):
-            if message.kind == .requestVote, message.term > durableTerm {
-                candidacies.append(message)
-            } else if isDeferrable(message) {
-                postpone(message)
-            } else {
-                send(message)
-            }
+            if isDeferrable(message) { postpone(message) } else { send(message) }
         case .apply(let entries):
             apply(entries)
         case .readReady(let index, let context):
@@ -230,7 +219,8 @@ final class Replica: @unchecked Sendable {
     private func send(_ message: Message) {
         // Both tell the commit index: an append always, a heartbeat as far as the follower is known to hold.
         if message.kind == .appendEntries || message.kind == .heartbeat { deferred[message.to] = nil }
-        if !peers.send(raft.disclosed(message, durableCommit: durableCommit)) { unreachable(message.to) }
+        guard let disclosed = disclosure.disclosed(message, by: raft) else { return }
+        if !peers.send(disclosed) { unreachable(message.to) }
     }
 
     // MARK: Commit indexes
@@ -268,14 +258,9 @@ final class Replica: @unchecked Sendable {
         let sequence = logSequence / 2
         var ready: [Message] = []
         while let first = persists.first, first.sequence <= sequence {
-            ready.append(contentsOf: first.responses)
-            durableCommit = max(durableCommit, first.hardState?.commit ?? 0)
-            durableTerm = max(durableTerm, first.hardState?.term ?? 0)
+            ready.append(contentsOf: disclosure.wrote(first.hardState) + first.responses)
             persists.removeFirst()
         }
-        let due = candidacies.filter { $0.term <= durableTerm }
-        candidacies.removeAll { $0.term <= durableTerm }
-        for message in due { send(message) }
         deliver(ready)
         step(.persisted(through: sequence))
         turn()

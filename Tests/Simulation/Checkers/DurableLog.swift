@@ -56,6 +56,10 @@ struct DurableLog {
             guard message.term == term else {
                 return "node \(message.from) answers in term \(message.term), durable is term \(term)"
             }
+        case .requestVote:
+            guard term >= message.term else {
+                return "node \(message.from) asks for votes in term \(message.term), durable is term \(term)"
+            }
         case .requestVoteResponse where !message.reject:
             guard term > message.term || (term == message.term && vote == message.to) else {
                 return "node \(message.from) votes for \(message.to) in \(message.term); durable: \(vote) in \(term)"
