@@ -52,7 +52,7 @@ package struct Message: Sendable, Equatable {
     package var commit: LogIndex
     package var rejectHint: LogIndex
     package var context: UInt64
-    /// The replication session of the follower (0: none), see `Progress.session`.
+    /// The stream of appends to the follower (0: none), see `Progress.stream`.
     package var session: UInt64
     package var entries: [Entry]
     package var snapshot: Snapshot?

@@ -35,7 +35,11 @@ package struct Progress: Sendable {
     package internal(set) var isLearner: Bool
     /// Names this membership of the node: given when it joins, carried by appends and echoed by their answers, so that
     /// an answer from before a removal proves nothing. 0 when sessions are off.
-    package internal(set) var session: UInt64
+    let session: UInt64
+    /// Names the appends since the state last changed, from the same numbers as `session`: they carry it. An acknowledgement of any stream of this
+    /// membership counts; a rejection only of the present one, else every append that a network repeats, or brings out of order, would be
+    /// answered with a window of others.
+    package internal(set) var stream: UInt64
     /// Whether a read of the log store for it is under way.
     var awaitsRead = false
     /// The leader's tick at which the newest answered heartbeat left, or 0.
@@ -55,9 +59,11 @@ package struct Progress: Sendable {
         self.isLearner = isLearner
         self.recentActive = recentActive
         self.session = session
+        stream = session
     }
 
-    private mutating func enter(_ newState: State) {
+    private mutating func enter(_ newState: State, stream newStream: UInt64) {
+        stream = newStream
         flowPaused = false
         pendingSnapshot = 0
         state = newState
@@ -65,22 +71,22 @@ package struct Progress: Sendable {
     }
 
     /// Sends one append at a time from after what is known to match, or from after the snapshot that was sent.
-    mutating func becomeProbe() {
+    mutating func becomeProbe(stream: UInt64) {
         let installed = state == .snapshot ? pendingSnapshot : 0
-        enter(.probe)
+        enter(.probe, stream: stream)
         next = max(match, installed) + 1
         sentCommit = min(sentCommit, next - 1)
     }
 
     /// Streams from after what is known to match.
-    mutating func becomeReplicate() {
-        enter(.replicate)
+    mutating func becomeReplicate(stream: UInt64) {
+        enter(.replicate, stream: stream)
         next = match + 1
     }
 
     /// Waits for the snapshot at `index`.
-    mutating func becomeSnapshot(at index: LogIndex) {
-        enter(.snapshot)
+    mutating func becomeSnapshot(at index: LogIndex, stream: UInt64) {
+        enter(.snapshot, stream: stream)
         pendingSnapshot = index
         next = index + 1
         sentCommit = index

@@ -55,7 +55,7 @@ extension Raft {
         leader = id
         role = .leader
         if let place = members.place(of: id) {
-            members.progress[place].becomeReplicate()
+            members.progress[place].becomeReplicate(stream: members.newSession())
             members.progress[place].recentActive = true
         }
         // There may be an unapplied change anywhere in the tail; waiting for all of it is cheaper than a search.

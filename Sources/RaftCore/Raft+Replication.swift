@@ -103,7 +103,7 @@ extension Raft {
             Message(
                 .appendEntries, to: members.progress[place].id, logTerm: previousTerm,
                 index: members.progress[place].next - 1, commit: log.commit,
-                session: members.progress[place].session, entries: entries))
+                session: members.progress[place].stream, entries: entries))
         members.progress[place].sent(entries: entries.count, bytes: bytes, commit: log.commit)
     }
 
@@ -157,25 +157,32 @@ extension Raft {
     mutating func appendAnswered(_ message: Message, at place: Int) {
         // An answer to an append from an earlier membership of the node says nothing about its log now.
         // Only this leader's word about itself has no session.
-        if message.from != id && message.session != members.progress[place].session { return }
+        let streams = members.progress[place].session...members.progress[place].stream
+        guard message.from == id || streams.contains(message.session) else { return }
         members.progress[place].recentActive = true
+        let isOfThisStream = message.from == id || message.session == streams.upperBound
         if message.reject {
-            appendRejected(message, at: place)
+            if isOfThisStream { appendRejected(message, at: place) }
             return
         }
         let index = message.index
         // No follower of this term can hold more than its leader.
         guard index <= log.lastIndex else { return }
         let isNews = members.progress[place].acknowledge(index)
-        guard isNews || (members.progress[place].match == index && members.progress[place].state == .probe)
-        else { return }
+        let isAnswerToProbe =
+            isOfThisStream && members.progress[place].state == .probe && members.progress[place].match == index
+        guard isNews || isAnswerToProbe else { return }
         switch members.progress[place].state {
         case .probe:
-            members.progress[place].becomeReplicate()
+            members.progress[place].becomeReplicate(stream: members.newSession())
         case .snapshot where members.progress[place].match + 1 >= log.compacted.index + 1:
             // Whichever snapshot it installed, the log continues from there.
-            members.progress[place].becomeProbe()
-            members.progress[place].becomeReplicate()
+            members.progress[place].becomeProbe(stream: members.newSession())
+            members.progress[place].becomeReplicate(stream: members.newSession())
+        case .snapshot where members.progress[place].match >= members.progress[place].pendingSnapshot:
+            // It installed what it was sent, and the log behind that is gone meanwhile: it needs a newer one. Unlike etcd/raft, whose driver must
+            // report the end of every snapshot.
+            members.progress[place].becomeProbe(stream: members.newSession())
         case .snapshot:
             break
         case .replicate:
@@ -201,7 +208,9 @@ extension Raft {
             hint = log.highestMatchCandidate(from: message.rejectHint, term: message.logTerm).index
         }
         guard members.progress[place].reject(message.index, hint: hint) else { return }
-        if members.progress[place].state == .replicate { members.progress[place].becomeProbe() }
+        if members.progress[place].state == .replicate {
+            members.progress[place].becomeProbe(stream: members.newSession())
+        }
         sendAppend(to: place)
     }
 
@@ -224,7 +233,9 @@ extension Raft {
     /// The last message to the node did not arrive: appends that follow it are lost too.
     mutating func peerUnreachable(_ node: NodeID) {
         guard role == .leader, let place = members.place(of: node) else { return }
-        if members.progress[place].state == .replicate { members.progress[place].becomeProbe() }
+        if members.progress[place].state == .replicate {
+            members.progress[place].becomeProbe(stream: members.newSession())
+        }
     }
 
     // MARK: follower

@@ -5,7 +5,9 @@ extension Raft {
         // A silent follower gets none: it could not take it.
         guard members.progress[place].recentActive else { return false }
         let node = members.progress[place].id
-        guard let snapshot = log.incoming ?? log.available, snapshot.index > 0 else {
+        // One from before the start of the log would leave a gap behind it.
+        guard let snapshot = log.incoming ?? log.available, snapshot.index > 0, snapshot.index >= log.compacted.index
+        else {
             requests.append(.snapshotNeeded(for: node, atLeast: log.compacted.index))
             return false
         }
@@ -14,9 +16,9 @@ extension Raft {
             requests.append(.snapshotNeeded(for: node, atLeast: max(snapshot.index + 1, log.compacted.index)))
             return false
         }
-        members.progress[place].becomeSnapshot(at: snapshot.index)
+        members.progress[place].becomeSnapshot(at: snapshot.index, stream: members.newSession())
         send(
-            Message(.installSnapshot, to: node, session: members.progress[place].session, snapshot: snapshot))
+            Message(.installSnapshot, to: node, session: members.progress[place].stream, snapshot: snapshot))
         return true
     }
 
@@ -26,7 +28,7 @@ extension Raft {
         else { return }
         // A snapshot that was not installed must not be probed from.
         if !succeeded { members.progress[place].pendingSnapshot = 0 }
-        members.progress[place].becomeProbe()
+        members.progress[place].becomeProbe(stream: members.newSession())
         // Wait for the follower's answer, or for a heartbeat's, before the next append.
         members.progress[place].flowPaused = true
     }

@@ -88,7 +88,7 @@ struct AmnesiaTests {
         let heartbeat = Message(.heartbeatResponse, to: 1, from: 3, term: leader.raft.term)
         let rejection = Message(
             .appendEntriesResponse, to: 1, from: 3, term: leader.raft.term, logTerm: 1, index: 7, reject: true,
-            rejectHint: 6, session: leader.raft.progress(of: 3)?.session ?? 0)
+            rejectHint: 6, session: leader.raft.progress(of: 3)?.stream ?? 0)
         #expect(appends(.receive(heartbeat)) == 1)
         #expect(appends(.receive(rejection)) == 0)
         #expect(appends(.receive(heartbeat)) == 1)

@@ -10,7 +10,7 @@ struct LogRetentionTests {
         var progress = Progress(
             id: id, match: match, next: match + 1, inflights: Inflights(messagesMax: 8, bytesMax: 0), isLearner: false,
             recentActive: active, session: 1)
-        if snapshot > 0 { progress.becomeSnapshot(at: snapshot) }
+        if snapshot > 0 { progress.becomeSnapshot(at: snapshot, stream: 0) }
         return progress
     }
 

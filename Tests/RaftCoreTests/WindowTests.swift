@@ -78,6 +78,46 @@ struct WindowTests {
         #expect(leader.raft.progress(of: 3)?.match == index)
     }
 
+    @Test("a window of appends that arrive out of order is given up once, not once for each rejection")
+    func rejectionsOfAnEarlierStreamAreIgnored() {
+        let simulation = led { $0.messageBytesMax = 8 }
+        let leader = simulation[1]
+        func appends(_ event: Event) -> [Message] {
+            (leader.step(event) + leader.step(.collect)).compactMap { effect in
+                if case .send(let message) = effect, message.kind == .appendEntries, message.to == 3 {
+                    message
+                } else {
+                    nil
+                }
+            }
+        }
+        func answer(_ append: Message, reject: Bool) -> Event {
+            .receive(
+                Message(
+                    .appendEntriesResponse, to: 1, from: 3, term: 1, logTerm: reject ? 1 : 0,
+                    index: append.index + (reject ? 0 : UInt64(append.entries.count)), reject: reject,
+                    rejectHint: reject ? 1 : 0, session: append.session))
+        }
+        let window = (0..<40).flatMap { appends(.propose([[UInt8](repeating: $0, count: 8)])) }
+        #expect(window.count == 40)
+        // Of a window the first append arrives last: all others are rejected.
+        let rejections = window.dropFirst().map { answer($0, reject: true) }
+        let probes = rejections.flatMap { appends($0) }
+        #expect(probes.count == 1 && probes.first?.index == 1)
+        let stream = appends(answer(window[0], reject: false))
+        #expect(stream.count == 39 && leader.raft.progress(of: 3)?.state == .replicate)
+        // The network brings the rejections, the acknowledgement and the probe's answer once more.
+        let again = rejections + [answer(window[0], reject: false)] + probes.map { answer($0, reject: false) }
+        #expect(again.flatMap { appends($0) }.isEmpty)
+        #expect(leader.raft.progress(of: 3)?.state == .replicate)
+        // An acknowledgement is true whatever stream it is of.
+        _ = leader.step(answer(window[20], reject: false))
+        #expect(leader.raft.progress(of: 3)?.match == window[20].index + 1)
+        // A rejection of the present stream counts.
+        #expect(appends(answer(stream[30], reject: true)).count == 1)
+        #expect(leader.raft.progress(of: 3)?.state == .probe)
+    }
+
     @Test("proposals beyond the quota on uncommitted bytes are refused until some are applied")
     func uncommittedQuotaHolds() {
         let simulation = led { $0.uncommittedBytesMax = 100 }

@@ -64,9 +64,10 @@ extension Process {
         turn()
     }
 
-    /// A snapshot that nobody answered for: the follower may have taken it or not.
+    /// A snapshot that nobody answered for: the message is lost, or the follower is gone. The real transport tells by its connection's end.
     func snapshotOverdue(to target: NodeID, _ index: LogIndex) {
-        guard let progress = raft.progress(of: target), progress.state == .snapshot, progress.pendingSnapshot == index
+        guard let progress = raft.progress(of: target), progress.state == .snapshot, progress.pendingSnapshot == index,
+            progress.match < index
         else { return }
         step(.snapshotReported(target, succeeded: false))
         turn()
