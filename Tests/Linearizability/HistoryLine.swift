@@ -1,6 +1,6 @@
 internal import Foundation
 
-/// The line of an event in a history file: `{"process","type","op","key","value","time"}`, drawn in Docs/Reference/Histories.md.
+/// The line of an event in a history file: `{"process","type","operation","key","value","time"}`, drawn in Docs/Reference/Histories.md.
 package enum HistoryLine {
     /// The line of an event, without its end.
     package static func encode(_ event: HistoryEvent) throws -> String {
@@ -34,7 +34,7 @@ package enum HistoryLine {
     package static let refusal = "preconditionFailed"
 
     private struct Form: Codable {
-        enum CodingKeys: String, CodingKey { case process, type, op, key, value, time, error }
+        enum CodingKeys: String, CodingKey { case process, type, operation, key, value, time, error }
 
         var event: HistoryEvent
 
@@ -55,7 +55,7 @@ package enum HistoryLine {
         }
 
         private static func action(_ fields: KeyedDecodingContainer<CodingKeys>) throws -> Action {
-            let name = try fields.decode(String.self, forKey: .op)
+            let name = try fields.decode(String.self, forKey: .operation)
             func key() throws -> String { try fields.decode(String.self, forKey: .key) }
             func value() throws -> String? { try fields.decodeIfPresent(String.self, forKey: .value) }
             func bad(_ what: String) -> DecodingError {
@@ -86,7 +86,7 @@ package enum HistoryLine {
                     })
             default:
                 throw DecodingError.dataCorruptedError(
-                    forKey: .op, in: fields, debugDescription: "'\(name)' is no operation")
+                    forKey: .operation, in: fields, debugDescription: "'\(name)' is no operation")
             }
         }
 
@@ -97,7 +97,7 @@ package enum HistoryLine {
             try fields.encode(event.time, forKey: .time)
             try fields.encodeIfPresent(event.error, forKey: .error)
             func name(_ name: String, _ key: String?) throws {
-                try fields.encode(name, forKey: .op)
+                try fields.encode(name, forKey: .operation)
                 try fields.encode(key, forKey: .key)
             }
             switch event.action {

@@ -37,20 +37,20 @@ internal import Testing
     @Test("the lines have the documented form")
     func golden() throws {
         let lines = try Self.events.map { try HistoryLine.encode($0) }
-        #expect(lines[0] == #"{"key":"k","op":"read","process":1,"time":10,"type":"invoke","value":null}"#)
+        #expect(lines[0] == #"{"key":"k","operation":"read","process":1,"time":10,"type":"invoke","value":null}"#)
         #expect(
             lines[4]
-                == #"{"error":"preconditionFailed","key":"k","op":"cas","process":1,"time":14,"type":"fail","value":[null,"c"]}"#
+                == #"{"error":"preconditionFailed","key":"k","operation":"cas","process":1,"time":14,"type":"fail","value":[null,"c"]}"#
         )
         #expect(
             lines[8]
-                == #"{"key":null,"op":"transaction","process":4,"time":17,"type":"ok","value":[["compare","k",null],["read","l","seen"],["write","m","v"]]}"#
+                == #"{"key":null,"operation":"transaction","process":4,"time":17,"type":"ok","value":[["compare","k",null],["read","l","seen"],["write","m","v"]]}"#
         )
     }
 
     @Test("a line that is no event is refused with its number")
     func badLines() {
-        let good = #"{"process":1,"type":"invoke","op":"read","key":"k","value":null,"time":5}"#
+        let good = #"{"process":1,"type":"invoke","operation":"read","key":"k","value":null,"time":5}"#
         for bad in [
             "{", "[]", #"{"process":1}"#, good.replacingOccurrences(of: "read", with: "look"),
             good.replacingOccurrences(of: "invoke", with: "begin"), good.replacingOccurrences(of: ":5", with: ":4"),

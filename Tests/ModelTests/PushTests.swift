@@ -114,6 +114,20 @@ import Testing
         plane.checkRules()
     }
 
+    @Test func `a push whose sends fail ends, though every buffer is on its way`() async throws {
+        let scratch = try Scratch()
+        var random = SeededRandom(state: 9)
+        let chunk = random.bytes(4 << 20)
+        // More chunks than there are buffers, all different.
+        try scratch.write("a", (0..<48).flatMap { number in [UInt8(number)] + chunk.dropFirst() })
+        let plane = MemoryPlane(beforeSend: { (_, number) throws(HoldfastError) in
+            if number > 1 { throw HoldfastError(.resourceExhausted, "the disk is full") }
+        })
+        let error = await failure { () throws(HoldfastError) in try await push(scratch.path, plane) }
+        #expect(error?.code == .resourceExhausted)
+        #expect(error?.details["upload"] != nil)
+    }
+
     @Test func `chunks that a lost node took with it are sent again`() async throws {
         let scratch = try Scratch()
         var random = SeededRandom(state: 4)

@@ -1,14 +1,14 @@
 internal import Synchronization
 
-/// Hands elements from one task to one other in order. What it holds is bounded by the budget that each element carries.
+/// Hands elements of one task to others in order. What it holds is bounded by the budget that each element carries.
 ///
-/// Invariant: (1) at most one task waits, and it is resumed exactly once.
+/// Invariant: (1) whoever waits is resumed exactly once, and looks again.
 package final class ChunkQueue<Element: Sendable>: Sendable {
     private struct State {
         var elements: [Element] = []
         var taken = 0
         var isFinished = false
-        var waiter: CheckedContinuation<Void, Never>?
+        var waiters: [CheckedContinuation<Void, Never>] = []
     }
 
     private let state = Mutex(State())
@@ -42,8 +42,7 @@ package final class ChunkQueue<Element: Sendable>: Sendable {
                 let waits = state.withLock { state in
                     // A cancellation before this point found no waiter; it is seen here instead.
                     if Task.isCancelled || state.isFinished || state.taken < state.elements.count { return false }
-                    precondition(state.waiter == nil, "two tasks take from one queue")  // Keeps (1).
-                    state.waiter = continuation
+                    state.waiters.append(continuation)
                     return true
                 }
                 if !waits { continuation.resume() }
@@ -54,12 +53,12 @@ package final class ChunkQueue<Element: Sendable>: Sendable {
     }
 
     private func wake(_ change: (inout State) -> Void) {
-        let waiter = state.withLock { state in
+        let waiters = state.withLock { state in
             change(&state)
-            defer { state.waiter = nil }
-            return state.waiter
+            defer { state.waiters.removeAll() }  // Keeps (1).
+            return state.waiters
         }
-        waiter?.resume()
+        for waiter in waiters { waiter.resume() }
     }
 
     private static func pop(_ state: inout State) -> Element? {

@@ -132,7 +132,7 @@ package struct Puller: Sendable {
                     offset += UInt64(chunk.bytes)
                 }
             }
-            try await group.waitForAll()
+            for try await _ in group {}
         }
     }
 

@@ -193,20 +193,17 @@ extension Pusher {
     private func send(_ queue: ChunkQueue<Unsent>) async throws(HoldfastError) -> Outcome {
         do {
             try await withThrowingTaskGroup(of: Void.self) { group in
-                var inFlight = 0
-                while let item = try await queue.next() {
-                    if inFlight == ModelLimits.sendsMax {
-                        try await group.next()
-                        inFlight -= 1
-                    }
-                    inFlight += 1
-                    try await rate?.wait(for: item.buffer.bytes.readableBytes)
+                for _ in 0..<ModelLimits.sendsMax {
                     group.addTask {
-                        try await sendOne(item.ordinal, item.id, item.buffer.bytes)
-                        buffers.give(item.buffer)
+                        while let item = try await queue.next() {
+                            try await rate?.wait(for: item.buffer.bytes.readableBytes)
+                            try await sendOne(item.ordinal, item.id, item.buffer.bytes)
+                            buffers.give(item.buffer)
+                        }
                     }
                 }
-                try await group.waitForAll()
+                // The first that fails ends all: it keeps its buffer, and the stages before would wait for that in vain.
+                for try await _ in group {}
             }
         } catch {
             throw HoldfastError(wrapping: error)

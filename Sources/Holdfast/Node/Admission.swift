@@ -47,6 +47,13 @@ struct AdmissionRules: Sendable {
         let own = directory.identity
         guard peer.cluster == own.cluster else { return (.otherCluster, otherCluster(peer)) }
         guard peer.bootstrap == own.bootstrap.bytes else {
+            // Formatted again with the members of today, in place of those of the first day: a member's disk is gone.
+            let now = state.now
+            if now.members.contains(peer.nodeID), let known = directory.pinnedIncarnation(of: peer.nodeID),
+                peer.nodeID != own.node, known != Incarnation(peer.incarnation)
+            {
+                return (.otherIncarnation, otherDisk(peer, now))
+            }
             return (
                 .otherBootstrap,
                 "node \(peer.nodeID) was formatted with other members or another token than node \(own.node); "

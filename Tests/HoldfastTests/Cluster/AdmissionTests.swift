@@ -33,6 +33,12 @@ extension ClusterTests {
                 #expect(try await refusedHello(hello { $0.nodeID = 1 }, at: endpoint) == .notMember)
                 #expect(try await refusedHello(hello { $0.nodeID = 0 }, at: endpoint) == .notMember)
                 #expect(try await refusedHello(hello { $0.incarnation[3] ^= 1 }, at: endpoint) == .otherIncarnation)
+                // A member's disk that was formatted anew with the members of another day: its operator must hear the same.
+                let anew = hello {
+                    $0.bootstrap[3] ^= 1
+                    $0.incarnation[3] ^= 1
+                }
+                #expect(try await refusedHello(anew, at: endpoint) == .otherIncarnation)
                 let none = [UInt8](repeating: 0, count: 16)
                 #expect(try await refusedHello(hello { $0.incarnation = none }, at: endpoint) == .badHello)
                 #expect(
