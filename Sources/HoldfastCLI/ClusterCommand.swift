@@ -139,14 +139,16 @@ enum StatusTable {
             ("REVISION", .right), ("FEATURES", .right), ("COMPLETE", .left), ("FREE", .left),
         ])
         for node in status.nodes {
-            var complete = node.complete ? "yes" : "lacks \(Units.bytes(node.missingBytes))"
-            if node.role == .unreachable { complete = "-" }
+            let isAway = node.role == .unreachable
+            // A node that is behind does not know yet what it lacks.
+            let missing = node.missingBytes == 0 ? "behind" : "lacks \(Units.bytes(node.missingBytes))"
+            var complete = isAway ? "-" : node.complete ? "yes" : missing
             if node.quarantined { complete += ", quarantined" }
             var free = node.full ? "full, \(Units.bytes(node.freeBytes))" : Units.bytes(node.freeBytes)
-            if node.role == .unreachable { free = "-" }
+            if isAway { free = "-" }
             table.add([
                 "\(node.id)", node.endpoint, node.role.rawValue, "\(node.commit)", "\(node.applied)",
-                "\(node.revision)", node.featureVersion == 0 ? "-" : "\(node.featureVersion)", complete, free,
+                "\(node.revision)", isAway || node.featureVersion == 0 ? "-" : "\(node.featureVersion)", complete, free,
             ])
         }
         return table.lines
