@@ -14,7 +14,12 @@ extension Applier {
         state.revision += 1
         state.feedHash = group.effects.hashed.withUnsafeBytes(group.digest)
         group.effects.encodeHead(hash: state.feedHash, into: &group.rowHead)
-        group.overlay.putUnread(RowKey.feed(state.revision), group.rowHead, group.effects.effects[...])
+        group.overlay.put(RowKey.feed(state.revision), group.rowHead, group.effects.effects[...])
+        if siteProgress.hold != nil {
+            siteProgress.count(group.effects.hashed.count, revision: state.revision, time: group.time)
+            isProgressTouched = true
+            raiseFeedFloor(&group)
+        }
         group.output.chain.append(ApplyOutput.ChainLink(revision: state.revision, hash: state.feedHash))
         return state.revision
     }
@@ -83,7 +88,7 @@ extension Applier {
     }
 
     /// Deletes the keys meant at `nextRevision`, as one effect; how many there were.
-    private mutating func remove(_ keys: KeySelector, _ group: inout ApplyGroup) throws(RowError) -> UInt64 {
+    mutating func remove(_ keys: KeySelector, _ group: inout ApplyGroup) throws(RowError) -> UInt64 {
         var count: UInt64 = 0
         if case .key(let key) = keys {
             count = try remove(key, &group) ? 1 : 0

@@ -96,7 +96,7 @@ extension Applier {
         return .model(existing)
     }
 
-    private mutating func close(_ place: Int, as version: String, _ group: inout ApplyGroup) {
+    mutating func close(_ place: Int, as version: String, _ group: inout ApplyGroup) {
         var record = uploads.remove(at: place)
         record.version = version
         record.isPublished = true
@@ -118,7 +118,7 @@ extension Applier {
             name: name, version: version, record: record, publishedRevision: publishedRevision, modRevision: revision)
     }
 
-    private func model(
+    func model(
         _ name: String,
         _ version: String,
         _ group: inout ApplyGroup

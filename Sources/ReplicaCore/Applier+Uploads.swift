@@ -103,7 +103,7 @@ extension Applier {
     }
 
     /// The rows of its list go later, by the sweep: without its record they mean nothing.
-    private mutating func abort(_ place: Int, _ group: inout ApplyGroup) {
+    mutating func abort(_ place: Int, _ group: inout ApplyGroup) {
         let record = uploads.remove(at: place)
         group.overlay.delete(RowKey.upload(record.id))
         group.output.uploads.append(.closed(record.id))

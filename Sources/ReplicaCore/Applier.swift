@@ -20,6 +20,12 @@ package struct Applier: Sendable {
     package internal(set) var featureVersion = FeatureVersion.first
     /// How far each node is complete, by node.
     package internal(set) var completeness: [Completeness] = []
+    /// This cluster's part in a pair of sites.
+    package internal(set) var site = SiteRecord()
+    /// How far the other site has followed.
+    package internal(set) var siteProgress = SiteProgress()
+    /// `siteProgress` was changed in the group at hand.
+    var isProgressTouched = false
     var uploads: [UploadRecord] = []
     var sessions: SessionTable
     var knownKeys: [[UInt8]: KeyState] = [:]
@@ -55,6 +61,8 @@ package struct Applier: Sendable {
         lineage = try ModelReader.lineage(rows: rows)
         featureVersion = try ModelReader.featureVersion(rows: rows)
         completeness = try ModelReader.completeness(rows: rows)
+        site = try rows.value(SiteRecord.self, at: RowKey.site) ?? SiteRecord()
+        siteProgress = try rows.value(SiteProgress.self, at: RowKey.siteProgress) ?? SiteProgress()
         self.sessions = sessions
         try self.sessions.load(rows)
         uploads = try ModelReader.records(rows: rows).filter { !$0.isPublished }
@@ -117,6 +125,10 @@ package struct Applier: Sendable {
             state.term = entry.term
         }
         sessions.flush(into: &group.overlay.batch)
+        if isProgressTouched {
+            group.overlay.putUnread(RowKey.siteProgress, siteProgress.encoded())
+            isProgressTouched = false
+        }
         group.overlay.putUnread(RowKey.state, state.encoded())
         if knownKeys.count > Limits.keyCacheMax { knownKeys.removeAll(keepingCapacity: true) }
         swap(&group.overlay.batch, &batch)
@@ -133,7 +145,10 @@ package struct Applier: Sendable {
             ordinal += 1
             let encoded: Bytes
             do throws(DecodeError) {
-                encoded = try EntryPayload.next(from: &reader)
+                // Only where every member takes it: shipments may be a little larger than what clients ask for.
+                let bytesMax =
+                    Limits.envelopeBytesMax + (featureVersion >= Feature.sites.since ? Limits.shipmentFieldsMax : 0)
+                encoded = try EntryPayload.next(from: &reader, bytesMax: bytesMax)
             } catch {
                 refuse(error, &group)
                 return
@@ -179,8 +194,13 @@ package struct Applier: Sendable {
             return
         default: break
         }
+        let fence = envelope.command.isWrite ? site.refusalOfWrites : nil
         guard envelope.session != 0 else {
-            group.answer(try perform(envelope.command, &group))
+            if let fence {
+                group.answer(.refused(fence))
+            } else {
+                group.answer(try perform(envelope.command, &group))
+            }
             return
         }
         let admission = sessions.admit(
@@ -188,8 +208,15 @@ package struct Applier: Sendable {
             command: state.commands)
         switch admission {
         case .refused(let refusal): group.answer(.refused(refusal))
-        case .repeated(let outcome): group.answer(outcome, isRepeated: true)
+        case .repeated(let outcome):
+            // The write was done, but the site that goes on may not have it: neither the answer nor `fenced` would be true.
+            let isUnknown = envelope.command.isWrite && !site.acknowledges
+            group.answer(isUnknown ? .refused(.outcomeOfOtherSite) : outcome, isRepeated: true)
         case .apply:
+            if let fence {
+                group.answer(.refused(fence))
+                return
+            }
             let outcome = try perform(envelope.command, &group)
             group.answer(outcome)
             if case .refused(let refusal) = outcome, refusal.isTransient { return }
@@ -213,12 +240,15 @@ package struct Applier: Sendable {
             return try beginUpload(id, name: name, version: version, &group)
         case .uploadAdd(let id, let first, let ids): return try addToUpload(id, first: first, ids: ids, &group)
         case .uploadAbort(let id): return try abortUpload(id, &group)
-        case .uploadExpire(let before): return expireUploads(before: before, &group)
+        case .uploadExpire(let before):
+            // What a standby stages waits for the primary's feed, however long.
+            return site.role == .standby ? .uploadsClosed(count: 0) : expireUploads(before: before, &group)
         case .publish(let publication): return try publish(publication, &group)
         case .retire(let name, let version): return try retire(name: name, version: version, &group)
         case .complete(let node, let incarnation, let through):
             return complete(Completeness(node: node, incarnation: incarnation, through: through), &group)
         case .raiseFeatures(let version): return raiseFeatures(to: version, &group)
+        case .site(let command): return try perform(command, &group)
         case .openSession, .closeSession: preconditionFailure("sessions are handled before")
         }
     }
@@ -233,9 +263,8 @@ package struct Applier: Sendable {
             return .refused(.compacted(revision, earliest: state.compactRevision))
         }
         state.compactRevision = revision
-        // Nothing holds the floor back until links to other sites exist.
-        state.feedFloor = revision
         group.output.compacted = revision
+        raiseFeedFloor(&group)
         return .done(revision: state.revision)
     }
 

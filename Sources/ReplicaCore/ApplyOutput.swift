@@ -59,6 +59,10 @@ package struct ApplyOutput: Sendable {
     package var configurations: [ConfigurationOutcome] = []
     /// History before this revision was given up: a compaction sweep has work.
     package var compacted: UInt64?
+    /// This site's part, if a command of the group was about it.
+    package var site: SiteRecord?
+    /// The revision after a rewind: what was known of higher ones does not hold any more.
+    package var rewound: UInt64?
     /// Fill `events`; off where nobody watches.
     package var collectsEvents: Bool
 
@@ -80,5 +84,7 @@ package struct ApplyOutput: Sendable {
         roster = nil
         configurations.removeAll()
         compacted = nil
+        site = nil
+        rewound = nil
     }
 }

@@ -18,6 +18,7 @@ extension Command: Coded {
         static let retire: UInt8 = 13
         static let complete: UInt8 = 14
         static let raiseFeatures: UInt8 = 38
+        static let site: UInt8 = 40
     }
 
     package func encode(into writer: inout ByteWriter) {
@@ -73,6 +74,9 @@ extension Command: Coded {
         case .raiseFeatures(let version):
             writer.byte(Tag.raiseFeatures)
             writer.fixed32(version)
+        case .site(let command):
+            writer.byte(Tag.site)
+            command.encode(into: &writer)
         }
     }
 
@@ -104,6 +108,7 @@ extension Command: Coded {
             return .complete(
                 node: try reader.varint(), incarnation: try reader.identifier(), through: try reader.varint())
         case Tag.raiseFeatures: return .raiseFeatures(to: try reader.fixed32())
+        case Tag.site: return .site(try SiteCommand.decode(from: &reader))
         case let tag: throw .unknownTag(what: codedName, tag)
         }
     }

@@ -48,6 +48,8 @@ package enum Command: Sendable, Hashable {
     case complete(node: UInt64, incarnation: Incarnation, through: UInt64)
     /// Every member knows this feature version: it may be used from here on. A lower one than is active changes nothing.
     case raiseFeatures(to: UInt32)
+    /// This cluster's part in a pair of sites.
+    case site(SiteCommand)
 }
 
 /// Compares, then one of two lists of operations, at one revision.

@@ -24,15 +24,18 @@ package enum EntryPayload {
         var reader = ByteReader(payload)
         var envelopes: [Bytes] = []
         while reader.remaining > 0 {
-            envelopes.append(try next(from: &reader))
+            envelopes.append(
+                try next(from: &reader, bytesMax: Limits.envelopeBytesMax + Limits.shipmentFieldsMax))
         }
         return envelopes
     }
 
     /// Takes the next encoded envelope off the front.
-    static func next(from reader: inout ByteReader) throws(DecodeError) -> Bytes {
+    static func next(
+        from reader: inout ByteReader, bytesMax: Int = Limits.envelopeBytesMax
+    ) throws(DecodeError) -> Bytes {
         let length = try reader.fixed32()
-        guard length <= UInt32(Limits.envelopeBytesMax) else { throw .invalid(what: "envelope length") }
+        guard length <= UInt32(bytesMax) else { throw .invalid(what: "envelope length") }
         return try reader.take(Int(length))
     }
 }

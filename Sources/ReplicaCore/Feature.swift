@@ -7,7 +7,7 @@ package enum FeatureVersion {
     /// The first release, and what a cluster has until it is raised.
     package static let first: UInt32 = 1
     /// The newest that this build knows.
-    package static let known: UInt32 = 2
+    package static let known: UInt32 = 3
 }
 
 /// What a cluster may use only once its replicated feature version says that every member knows it.
@@ -20,11 +20,14 @@ package enum Feature: Sendable, Hashable, CaseIterable {
     case snapshots
     /// Replicas that differ are put aside and rebuilt.
     case quarantine
+    /// Another site that follows and can take over.
+    case sites
 
     /// The feature version that brought it.
     package var since: UInt32 {
         switch self {
         case .raising, .membership, .snapshots, .quarantine: 2
+        case .sites: 3
         }
     }
 }
@@ -40,6 +43,7 @@ extension Command {
             nil
         // Proposed only when every member has sealed its directory: see `FeatureRise`.
         case .raiseFeatures: nil
+        case .site: .sites
         }
     }
 }
@@ -81,7 +85,7 @@ extension DecodeError {
     /// What a replica fails with at a committed command that only a newer build can have proposed; nil for any other bytes.
     var ofNewerBuild: RowError? {
         switch self {
-        case .unknownTag(what: Command.codedName, let tag):
+        case .unknownTag(what: Command.codedName, let tag), .unknownTag(what: SiteCommand.codedName, let tag):
             RowError(
                 message: "the log holds a command of kind \(tag), which this build does not know; "
                     + "start this node with the release that the others run", isCorruption: false)

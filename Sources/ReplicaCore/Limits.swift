@@ -46,4 +46,27 @@ package enum Limits {
     package static let keyCacheMax = 16_384
     /// Rows that one step of a compaction sweep looks at.
     package static let sweepRowsMax = 4_096
+    /// What the entry of one envelope that ships a revision may take above `envelopeBytesMax`: its own fields around an entry that the
+    /// largest envelope of a client made.
+    package static let shipmentFieldsMax = 8 << 10
+    /// Beginnings of epochs that a site remembers: what rejoins after more changes of the primary compares from there on.
+    package static let siteBranchesMax = 16
+    /// The highest epoch: what a site numbers begins anew at epoch × 2⁴⁸, in 64 bits.
+    package static let siteEpochMax: UInt64 = 65_535
+    /// An address, `HOST:PORT`.
+    package static let endpointBytesMax = 512
+    /// Addresses of one site.
+    package static let siteEndpointsMax = 32
+    /// Entries of one shipment; their bytes end it sooner.
+    package static let shipmentEntriesMax = 4_096
+    /// Bytes of entries after which a shipment ends, so that it fits an envelope with the largest last entry left out.
+    package static let shipmentBytesMax = 256 << 10
+    /// Revisions that one command rewinds; their bytes may end it sooner.
+    package static let rewindRevisionsMax: UInt64 = 256
+    /// Bytes of orphans that one command writes, before the last.
+    package static let rewindBytesMax = 1 << 20
+    /// Places in the feed that bytes and age are measured from: each a sixteenth of a cap, and twice as many in all.
+    package static let siteMarksMax = 32
+    /// Answered polls whose revisions are not durable here yet: at one a second, a standby four minutes behind.
+    package static let recoverySamplesMax = 256
 }

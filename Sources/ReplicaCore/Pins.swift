@@ -1,4 +1,4 @@
-/// Which chunks must stay: those of open uploads, and of versions that are live or were retired above the feed floor.
+/// Which chunks must stay: those of open uploads, of versions that are live or were retired above the feed floor, and of orphans.
 package enum Pins {
     /// The chunk must stay, and a node may take it and give a receipt for it. Ask again immediately before unlinking.
     package static func isPinned<Rows: RowReader & ~Copyable>(
@@ -50,6 +50,17 @@ package enum Pins {
 
     /// The upload's list counts: it is open, or its version is live or was retired above the feed floor.
     static func isLive(
+        _ id: UploadID,
+        _ number: UInt64,
+        at point: ReadPoint,
+        rows: ErasedRows
+    ) throws(RowError) -> Bool {
+        if try isNamed(id, number, at: point, rows: rows) { return true }
+        // What a rewind has undone can be replayed until it is dropped.
+        return try rows.get(RowKey.orphanPin(id, number: number)) != nil
+    }
+
+    private static func isNamed(
         _ id: UploadID,
         _ number: UInt64,
         at point: ReadPoint,

@@ -51,6 +51,10 @@ package struct Refusal: Error, Sendable, Hashable {
     /// Nothing was decided: the same command may succeed later, so a session does not keep this answer.
     package var isTransient: Bool { code == .unavailable || code == .sessionExpired }
 
+    /// A write that was done here before another site took over.
+    static let outcomeOfOtherSite = Refusal(
+        .outcomeUnknown, "the write was done here before this site was fenced; whether the primary has it is not known")
+
     static func compacted(_ requested: UInt64, earliest: UInt64) -> Refusal {
         Refusal(
             .compacted,

@@ -7,6 +7,8 @@ enum RowKey {
     private static let chunkByte = UInt8(ascii: "c")
     private static let sessionByte = UInt8(ascii: "s")
     private static let metaByte = UInt8(ascii: "m")
+    private static let orphanByte = UInt8(ascii: "o")
+    private static let orphanPinByte = UInt8(ascii: "O")
     private static let localByte = UInt8(ascii: "l")
 
     /// Bytes of the inverted revision that ends a version row's key.
@@ -200,6 +202,27 @@ enum RowKey {
     static let configurationIndex: [UInt8] = [metaByte, 17]
     /// The replicated feature version; absent while it is the first.
     static let featureVersion: [UInt8] = [metaByte, 24]
+
+    /// This cluster's part in a pair of sites; absent while it was never in one.
+    static let site: [UInt8] = [metaByte, 32]
+    /// How far the other site has followed; absent as `site`.
+    static let siteProgress: [UInt8] = [metaByte, 33]
+
+    /// What one revision did that the `rewind`-th command undid.
+    static func orphan(rewind: UInt64, revision: UInt64) -> [UInt8] {
+        var row = numbered(orphanByte, rewind)
+        row.appendBigEndian(revision)
+        return row
+    }
+    /// Where the orphans end.
+    static let orphansEnd: [UInt8] = [orphanByte + 1]
+    /// Says that an orphan names the chunks of an upload.
+    static func orphanPin(_ id: UploadID, number: UInt64) -> [UInt8] {
+        var row = [orphanPinByte]
+        id.append(to: &row)
+        row.appendBigEndian(number)
+        return row
+    }
 
     /// All rows about which nodes are and were members.
     static var membership: (from: [UInt8], below: [UInt8]) { ([metaByte, 16], [metaByte, 20]) }

@@ -71,6 +71,11 @@ struct SessionTable: Sendable {
         return true
     }
 
+    /// Closes all sessions.
+    mutating func closeAll() {
+        for id in places.keys.sorted() { _ = close(id) }
+    }
+
     /// Decides about command `sequence` of a session; drops the answers below `lowestUnanswered`.
     mutating func admit(_ id: UInt64, sequence: UInt64, lowestUnanswered: UInt64, command: UInt64) -> Admission {
         guard let place = places[id] else {

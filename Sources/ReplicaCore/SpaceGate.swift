@@ -70,7 +70,7 @@ extension Command {
     /// full. All others make room, or write a few bytes that something makes room with.
     package var needsRoom: Bool {
         switch self {
-        case .put, .uploadBegin, .uploadAdd: true
+        case .put, .uploadBegin, .uploadAdd, .site(.apply), .site(.stage): true
         case .transaction(let transaction):
             (transaction.then + transaction.otherwise).contains { operation in
                 if case .put = operation { true } else { false }

@@ -29,8 +29,43 @@ extension Command {
         case .raiseFeatures(let version):
             return version > FeatureVersion.first
                 ? nil : Refusal(.invalidArgument, "feature version \(version) is what every cluster has")
+        case .site(let command): return command.refusal
         case .compact, .openSession, .closeSession, .uploadAbort, .uploadExpire, .complete: return nil
         }
+    }
+}
+
+extension SiteCommand {
+    /// Why this command can never be applied, if so.
+    var refusal: Refusal? {
+        switch self {
+        case .stage(let stage):
+            if stage.upload == .zero || stage.number == 0 {
+                return Refusal(.invalidArgument, "an upload that is staged has an ID and a number")
+            }
+            return Check.name(stage.name) ?? Check.version(stage.version)
+                ?? Command.uploadAdd(stage.upload, first: stage.first, ids: stage.ids).refusal
+        case .apply(let shipment):
+            guard shipment.entries.count <= Limits.shipmentEntriesMax, shipment.durableOn.count <= Limits.membersMax
+            else { return Refusal(.invalidArgument, "\(shipment.entries.count) revisions in one shipment") }
+            return nil
+        case .admit(_, let peer), .meet(let peer): return peer.refusal
+        case .follow(let follow): return follow.primary.refusal
+        case .limit(let caps):
+            return caps.bytes > 0 && caps.milliseconds > 0
+                ? nil : Refusal(.invalidArgument, "a cap of the feed must not be zero")
+        case .enroll, .acknowledge, .freeze, .unfreeze, .grant, .promote, .force, .fence, .rewind, .tick, .dropOrphans:
+            return nil
+        }
+    }
+}
+
+extension SitePeer {
+    fileprivate var refusal: Refusal? {
+        let isSound =
+            site != .zero && !endpoints.isEmpty && endpoints.count <= Limits.siteEndpointsMax
+            && endpoints.allSatisfy { !$0.isEmpty && $0.utf8.count <= Limits.endpointBytesMax }
+        return isSound ? nil : Refusal(.invalidArgument, "another site needs a name, and addresses to be reached at")
     }
 }
 

@@ -34,7 +34,7 @@ import Testing
             try await change(1, to: program, in: cluster)
             try await load.more(10)
         }
-        #expect(try await versions(cluster) == Versions(cluster: 1, nodes: [2, 1, 1]))
+        #expect(try await versions(cluster) == Versions(cluster: 1, nodes: [3, 1, 1]))
 
         // Mixed, with either build leading: old and new clients at old and new nodes.
         for leader in [1, 3] {
@@ -48,12 +48,12 @@ import Testing
 
         try await lead(3, in: cluster)
         try await change(2, to: Program.path, in: cluster)
-        #expect(try await versions(cluster) == Versions(cluster: 1, nodes: [2, 2, 1]))
+        #expect(try await versions(cluster) == Versions(cluster: 1, nodes: [3, 3, 1]))
         try await load.more(10)
-        #expect(try await versions(cluster) == Versions(cluster: 1, nodes: [2, 2, 1]), "it waits for the last one")
+        #expect(try await versions(cluster) == Versions(cluster: 1, nodes: [3, 3, 1]), "it waits for the last one")
         try await change(3, to: Program.path, in: cluster)
         try await until("the feature version rises") {
-            try await versions(cluster) == Versions(cluster: 2, nodes: [2, 2, 2])
+            try await versions(cluster) == Versions(cluster: 3, nodes: [3, 3, 3])
         }
         try await load.more(20)
 
@@ -91,7 +91,7 @@ import Testing
         let outcome = try await old.outcome(seconds: 20)
         #expect(outcome.status == 1)
         #expect(outcome.output.isEmpty, "it never was ready")
-        #expect(outcome.error.contains("format version 2"), "\(outcome.error)")
+        #expect(outcome.error.contains("format version 3"), "\(outcome.error)")
         #expect(try Self.marks(cluster.data(id)) == before, "it touched the directory")
         print("downgrade: \(outcome.error)")
         cluster.use(Program.path, for: id)

@@ -41,6 +41,12 @@ import Testing
         try check(random.model(), &random)
         try check(random.upload(), &random)
         try check(random.transaction(), &random)
+        try check(random.siteCommand(), &random)
+        try check(random.siteRecord(), &random)
+        try check(random.siteProgress(), &random)
+        try check(random.siteReport(), &random)
+        try check(random.siteAnswer(), &random)
+        try check(random.orphan(), &random)
         try check(Completeness(node: random.number(), incarnation: random.identifier(), through: 3), &random)
         var state = AppliedState()
         state.revision = 9 + random.number() >> 1

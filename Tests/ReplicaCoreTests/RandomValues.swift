@@ -53,7 +53,7 @@ extension SeededRandom {
     }
 
     mutating func command() -> Command {
-        switch below(15) {
+        switch below(17) {
         case 0: .put(key: bytes(below(9)), value: bytes(below(300)), lease: number())
         case 1: .delete(selector())
         case 2: .transaction(transaction())
@@ -67,6 +67,7 @@ extension SeededRandom {
         case 10: .uploadExpire(before: number())
         case 11: .publish(publication())
         case 12: .retire(name: text(), version: text())
+        case 14, 15: .site(siteCommand())
         case 13: .raiseFeatures(to: UInt32(truncatingIfNeeded: number()))
         default: .complete(node: number(), incarnation: identifier(), through: number())
         }

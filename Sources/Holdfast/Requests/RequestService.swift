@@ -115,7 +115,7 @@ final class RequestService: @unchecked Sendable {
         case .raiseFeatures:
             throw HoldfastError(
                 .permissionDenied, "the leader alone raises the feature version, when every member is ready")
-        case .lineage, .uploadExpire, .publish, .complete:
+        case .lineage, .uploadExpire, .publish, .complete, .site:
             guard isMember else {
                 throw HoldfastError(.permissionDenied, "this command is for members of the cluster only")
             }

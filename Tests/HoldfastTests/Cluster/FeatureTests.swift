@@ -26,6 +26,9 @@ extension ClusterTests {
             await cluster.stop()
         }
 
+        /// What a cluster of this build alone rises to.
+        private var known: UInt32 { FeatureVersion.known }
+
         private func featureVersion(_ cluster: TestCluster, _ id: UInt64) async throws -> UInt32 {
             try await cluster.store(id).status().featureVersion
         }
@@ -38,7 +41,7 @@ extension ClusterTests {
                 try await client.put("before", "1")
                 try await cluster.agree()
                 try await eventually("every version is known") {
-                    try await client.status().nodes.map(\.featureVersion) == [2, 2, 1]
+                    try await client.status().nodes.map(\.featureVersion) == [known, known, 1]
                 }
                 // Every node leads once, and so looks once whether the version can rise.
                 for id in cluster.ids {
@@ -59,10 +62,10 @@ extension ClusterTests {
                 try await eventually("the feature version rises") {
                     var all: [UInt32] = []
                     for id in cluster.ids { all.append(try await self.featureVersion(cluster, id)) }
-                    return all == [2, 2, 2]
+                    return all == [known, known, known]
                 }
                 for id in cluster.ids {
-                    #expect(try DataDirectory.readIdentity(DataLayout(cluster.directory(id))).version == 2)
+                    #expect(try DataDirectory.readIdentity(DataLayout(cluster.directory(id))).version == Int(known))
                 }
                 try await client.put("after", "2")
                 try await cluster.agree()
@@ -74,7 +77,7 @@ extension ClusterTests {
                 try await cluster.stop(3)
                 old.withLock { $0 = [] }
                 try await cluster.start(3)
-                try await eventually("the feature version rises") { try await self.featureVersion(cluster, 3) == 2 }
+                try await eventually("the feature version rises") { try await self.featureVersion(cluster, 3) == known }
                 try await cluster.stop(3)
                 old.withLock { $0 = [3] }
                 let before = try Self.tree(cluster.directory(3))
@@ -85,7 +88,7 @@ extension ClusterTests {
                 #expect(try Self.tree(cluster.directory(3)) == before)
                 // The build of the first release: it reads version 1 alone.
                 let text = try SealedTextBytes.read(DataLayout(cluster.directory(3)).identity)
-                #expect(throws: SealedText.Fault.version(2)) { try SealedText(text, kind: "identity", version: 1) }
+                #expect(throws: SealedText.Fault.version(Int(known))) { try SealedText(text, kind: "identity", version: 1) }
                 old.withLock { $0 = [] }
                 try await cluster.start(3)
                 try await cluster.agree()
@@ -95,7 +98,7 @@ extension ClusterTests {
         @Test func `a member of an older build is refused once the cluster has gone on`() async throws {
             try await withCluster { cluster in
                 let endpoint = try #require(cluster.members[1])
-                try await eventually("the feature version rises") { try await self.featureVersion(cluster, 1) == 2 }
+                try await eventually("the feature version rises") { try await self.featureVersion(cluster, 1) == known }
                 let (identity, _) = try DataDirectory.readIdentity(DataLayout(cluster.directory(2)))
                 for (version, code) in [(FeatureVersion.known, RefusalCode?.none), (1, .featureVersion)] {
                     let peer = PeerIdentity(
@@ -113,12 +116,12 @@ extension ClusterTests {
 
         @Test func `a restart keeps the version, and nobody outside the cluster can raise it`() async throws {
             try await withCluster { cluster in
-                try await eventually("the feature version rises") { try await self.featureVersion(cluster, 1) == 2 }
+                try await eventually("the feature version rises") { try await self.featureVersion(cluster, 1) == known }
                 try await cluster.agree()
                 for id in cluster.ids {
                     try await cluster.stop(id)
                     try await cluster.start(id)
-                    try await eventually("node \(id) is back") { try await self.featureVersion(cluster, id) == 2 }
+                    try await eventually("node \(id) is back") { try await self.featureVersion(cluster, id) == known }
                 }
                 let node = try HoldfastNode(
                     NodeConfiguration(.client(endpoints: cluster.members.values.sorted())), logger: quiet)
