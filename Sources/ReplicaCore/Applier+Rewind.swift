@@ -18,7 +18,9 @@ extension Applier {
         }
         state.compactRevision = min(state.compactRevision, state.revision)
         lowerCompleteness(&group)
-        group.output.rewound = state.revision
+        group.overlay.settle()
+        group.output.rewound = ApplyOutput.Rewound(
+            revision: state.revision, publishedRevision: try ModelReader.lastPublish(at: state, rows: group.overlay))
         return .done(revision: state.revision)
     }
 

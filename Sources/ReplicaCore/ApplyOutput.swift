@@ -26,6 +26,13 @@ package struct ApplyOutput: Sendable {
         package var hash: Digest
     }
 
+    /// Where a rewind has arrived.
+    package struct Rewound: Sendable, Hashable {
+        package var revision: UInt64
+        /// The newest revision that published something which is still there.
+        package var publishedRevision: UInt64
+    }
+
     package enum UploadChange: Sendable, Hashable {
         case begun(UploadInfo)
         /// IDs newly named; an ID may have been named before at another ordinal.
@@ -61,8 +68,8 @@ package struct ApplyOutput: Sendable {
     package var compacted: UInt64?
     /// This site's part, if a command of the group was about it.
     package var site: SiteRecord?
-    /// The revision after a rewind: what was known of higher ones does not hold any more.
-    package var rewound: UInt64?
+    /// A rewind: what was known of higher revisions does not hold any more.
+    package var rewound: Rewound?
     /// Fill `events`; off where nobody watches.
     package var collectsEvents: Bool
 

@@ -124,6 +124,10 @@ package struct SiteRecord: Sendable, Hashable {
     /// role away, the write may be one that the other site does not have.
     package var acknowledges: Bool { role == .alone || role == .primary }
 
+    /// Whether a leader that has heard of epochs through `heard` may acknowledge a write: it stops at once, and not only when the fence that
+    /// it proposes has come through the log.
+    package func mayAcknowledge(heard: UInt64) -> Bool { role == .alone || (role == .primary && heard <= epoch) }
+
     /// The epoch that this site would begin next by itself.
     package var nextOwnEpoch: UInt64 { SiteRecord.epoch(above: seen, odd: beginsOddEpochs) }
 

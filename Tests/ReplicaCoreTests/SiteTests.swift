@@ -99,6 +99,46 @@ import Testing
         }
     }
 
+    @Test func `a primary applies nothing that is shipped to it`() throws {
+        var pair = try following(1)
+        let before = pair.sites[0].position
+        let entry = FeedEntry(revision: before.revision + 1, effects: [.put(.user, key: [1], value: [], lease: 0)])
+        let hash = entry.hash(after: before.hash) { bytes in
+            var hash = QuickHash()
+            hash.update(bytes)
+            return hash.finish()
+        }
+        let shipment = SiteShipment(epoch: 1, after: before, entries: [entry], hash: hash)
+        #expect(try pair.sites[0].run(.apply(shipment)).refusal?.code == .preconditionFailed)
+        #expect(pair.sites[0].position == before)
+        #expect(try pair.sites[1].run(.apply(shipment)).refusal == nil, "the shipment itself is sound")
+    }
+
+    @Test func `a shipment is cut so that what publishes a version goes alone`() throws {
+        var pair = try following(1)
+        let chunk = Digest(1, 0, 0, 0)
+        for number in 0..<3 { _ = try pair.sites[0].put("before", "\(number)") }
+        let model = try #require(try pair.sites[0].publish("m", upload: id, chunks: [chunk]).model)
+        for number in 0..<3 { _ = try pair.sites[0].put("after", "\(number)") }
+        try pair.sites[0].run(.retire(name: "m", version: "1"))
+        let (_, answer) = try pair.deliver(try pair.sites[1].report, to: 0)
+        let whole = SiteShipment(epoch: 1, after: answer.asked, entries: answer.entries, hash: answer.hash)
+        let pieces = try whole.pieces(hash: QuickHash.self)
+        #expect(pieces.map(\.shipment.entries.count) == [3, 1, 4])
+        #expect(
+            pieces.map(\.publishes) == [
+                [], [SiteShipment.Publish(name: "m", version: "1", record: model.record)], [],
+            ])
+        #expect(pieces.last?.shipment.hash == answer.hash)
+        #expect(try whole.pieces(hash: QuickHash.self, bytesMax: 1).count == 8)
+        try pair.stage(model, chunks: [chunk])
+        for var piece in pieces {
+            piece.shipment.durableOn = [1, 2].map { Publication.Receipt(node: $0, incarnation: Incarnation($0, 0)) }
+            #expect(try pair.sites[1].run(.apply(piece.shipment)).refusal == nil)
+        }
+        #expect(pair.sites[1].shared == pair.sites[0].shared)
+    }
+
     @Test func `what was changed on the way is refused whole`() throws {
         var pair = try following(1)
         for number in 0..<3 { _ = try pair.sites[0].put("more", "\(number)") }

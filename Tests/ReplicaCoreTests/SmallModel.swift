@@ -1,7 +1,7 @@
 @testable import ReplicaCore
 
 /// Every interleaving of two small sites and what is on its way between them: breadth first, each state once. A message may be lost,
-/// come late, and come again and again: it leaves the network only by being lost.
+/// come late, and come again and again: it leaves the network only by being lost. What a site has proposed is such a message too.
 ///
 /// Sites and messages are kept in tables and named by their places there; what a site does with a message is worked out once.
 struct SmallModel {
@@ -30,6 +30,9 @@ struct SmallModel {
         var fault: String?
     }
 
+    /// A site after a message, and what it has sent.
+    private typealias Step = (site: Int32, sent: [Int32])
+
     private static let none: Int32 = .max
 
     let bounds: SmallSite.Bounds
@@ -42,7 +45,7 @@ struct SmallModel {
     private var messages: [SmallMessage] = []
     private var messagePlaces: [SmallMessage: Int32] = [:]
     private var aloneSteps: [Int32: [Int32]] = [:]
-    private var deliveries: [Int64: [(site: Int32, message: Int32)]] = [:]
+    private var deliveries: [Int64: [Step]] = [:]
 
     init(
         bounds: SmallSite.Bounds, messagesMax: Int, fault: @escaping (SmallSite, SmallSite) -> String?
@@ -103,10 +106,10 @@ struct SmallModel {
             for lane in 0..<messagesMax where world.messages[lane] != SmallModel.none {
                 let message = world.messages[lane]
                 guard messages[Int(message)].to == place else { continue }
-                for (next, answer) in deliver(message, to: site) {
+                for (next, sent) in deliver(message, to: site) {
                     if next != site { all.append(with(next, world.messages)) }
-                    if answer != SmallModel.none, let more = inserting(answer, into: world.messages) {
-                        all.append(with(next, more))
+                    for one in sent {
+                        if let more = inserting(one, into: world.messages) { all.append(with(next, more)) }
                     }
                 }
             }
@@ -165,18 +168,26 @@ struct SmallModel {
         return steps
     }
 
-    private mutating func deliver(_ message: Int32, to site: Int32) -> [(site: Int32, message: Int32)] {
+    private mutating func deliver(_ message: Int32, to site: Int32) -> [Step] {
         let key = Int64(message) << 32 | Int64(site)
         if let known = deliveries[key] { return known }
-        var steps: [(site: Int32, message: Int32)] = []
-        switch messages[Int(message)].content {
-        case .poll(let poll):
-            let (next, answer) = sites[Int(site)].polled(poll)
-            steps.append((intern(next), intern(answer)))
-        case .answer(let answer, let feed):
-            for rejoins in [false, true] {
-                steps.append(
-                    (intern(sites[Int(site)].answered(answer, feed: feed, rejoins: rejoins)), SmallModel.none))
+        var steps: [Step] = []
+        func add(_ step: (SmallSite, [SmallMessage])) {
+            let place = intern(step.0)
+            steps.append((place, step.1.map { intern($0) }))
+        }
+        let now = sites[Int(site)]
+        for waits in [false, true] {
+            switch messages[Int(message)].content {
+            case .poll(let poll): add(now.polled(poll, waits: waits))
+            case .answer(let answer, let feed):
+                for rejoins in [false, true] {
+                    add(now.answered(answer, feed: feed, rejoins: rejoins, waits: waits))
+                }
+            case .proposal(let command):
+                var next = now
+                next.apply(command)
+                add((next, []))
             }
         }
         deliveries[key] = steps

@@ -12,16 +12,22 @@ struct SmallSite: Hashable {
         var restores = 0
     }
 
+    static let writesMax = 8
+
     var place: Int
     var record = SiteRecord()
     /// The writes, by revision.
     var feed: [UInt8] = []
     var orphans: [UInt8] = []
+    /// The highest epoch that its leader has heard of.
+    var heard: UInt64 = 0
     var used = Used()
     /// The observer's: writes that this site has acknowledged, epochs in which it did, and the highest epoch it was told of.
     var acknowledged: UInt32 = 0
     var epochs: UInt64 = 0
     var learned: UInt64 = 0
+    /// The observer's: what the feed was before each write of this site.
+    var bases: [[UInt8]] = []
     /// The observer's: a rule was broken in the step that led here.
     var fault: String?
 
@@ -80,10 +86,11 @@ struct SmallSite: Hashable {
 
     /// A client writes and is told so.
     func writing() -> SmallSite? {
-        guard record.isWritable else { return nil }
+        guard record.isWritable, record.mayAcknowledge(heard: heard) else { return nil }
         var next = self
-        let name = UInt8(place * 8 + used.writes)
+        let name = UInt8(place * SmallSite.writesMax + used.writes)
         next.used.writes += 1
+        next.bases.append(feed)
         next.feed.append(name)
         next.acknowledged |= 1 << UInt32(name)
         next.epochs |= 1 << record.epoch
@@ -118,17 +125,23 @@ struct SmallSite: Hashable {
     /// A client tells of an epoch that it has seen elsewhere.
     func told(of epoch: UInt64, by site: SiteID) -> SmallSite {
         var next = self
-        next.learned = max(learned, epoch)
+        next.hear(epoch)
         next.apply(.fence(epoch: epoch, by: site))
         return next
     }
 
-    /// A poll arrives: this site afterwards, and its answer.
-    func polled(_ poll: SiteReport) -> (SmallSite, SmallMessage) {
+    private mutating func hear(_ epoch: UInt64) {
+        heard = max(heard, epoch)
+        learned = max(learned, epoch)
+    }
+
+    /// A poll arrives: this site afterwards, its answer, and what it has proposed but not applied yet (if it `waits` with that).
+    func polled(_ poll: SiteReport, waits: Bool = false) -> (SmallSite, [SmallMessage]) {
         var next = self
-        next.learned = max(learned, poll.seen)
+        next.hear(poll.seen)
         let relation = relation(of: poll.position)
-        for command in SiteLink.commands(on: poll, at: record, own: report, relation: relation) { next.apply(command) }
+        let commands = SiteLink.commands(on: poll, at: record, own: report, relation: relation)
+        let proposed = next.propose(commands, waits: waits)
         var answer = SiteAnswer(
             report: next.report, asked: poll.position, relation: relation, hash: poll.position.hash,
             grant: next.record.switchover?.grant)
@@ -136,23 +149,30 @@ struct SmallSite: Hashable {
             answer.entries = next.feed[Int(poll.position.revision)...].map { FeedEntry(bytes: [$0]) }
             answer.hash = next.position.hash
         }
-        return (next, SmallMessage(to: 1 - place, content: .answer(answer, feed: next.feed)))
+        return (next, [SmallMessage(to: 1 - place, content: .answer(answer, feed: next.feed))] + proposed)
     }
 
     /// An answer arrives; with `rejoins` an operator lets the site give up what the other does not have.
-    func answered(_ answer: SiteAnswer, feed other: [UInt8], rejoins: Bool) -> SmallSite {
+    func answered(
+        _ answer: SiteAnswer, feed other: [UInt8], rejoins: Bool, waits: Bool = false
+    ) -> (SmallSite, [SmallMessage]) {
         var next = self
-        next.learned = max(learned, answer.report.seen)
-        for command in SiteLink.commands(on: answer, at: record, own: report, primaryEndpoints: ["p:1"]) {
-            next.apply(command)
+        next.hear(answer.report.seen)
+        var commands = SiteLink.commands(on: answer, at: record, own: report, primaryEndpoints: ["p:1"])
+        let common = UInt64(zip(feed, other).prefix { $0 == $1 }.count)
+        if rejoins, let rewind = SiteLink.rewind(on: answer, at: record, own: report, common: common) {
+            commands.append(rewind)
         }
-        let common = UInt64(zip(next.feed, other).prefix { $0 == $1 }.count)
-        if rejoins,
-            let command = SiteLink.rewind(on: answer, at: next.record, own: next.report, common: common)
-        {
-            next.apply(command)
-        }
-        return next
+        let sent = next.propose(commands, waits: waits)
+        return (next, sent)
+    }
+
+    /// Applies what is proposed, or all but the last: that one waits in the log, or at a leader that was cut off, however long.
+    private mutating func propose(_ commands: [SiteCommand], waits: Bool) -> [SmallMessage] {
+        for command in waits ? commands.dropLast() : commands[...] { apply(command) }
+        guard waits, let last = commands.last else { return [] }
+        if case .acknowledge = last { return [] }
+        return [SmallMessage(to: place, content: .proposal(last))]
     }
 }
 
@@ -162,6 +182,8 @@ struct SmallMessage: Hashable {
         case poll(SiteReport)
         /// The feed beside an answer is what hashes of single revisions would tell.
         case answer(SiteAnswer, feed: [UInt8])
+        /// Of the site itself.
+        case proposal(SiteCommand)
     }
 
     var to: Int

@@ -50,6 +50,13 @@ package enum FrameKind: UInt8, Sendable, CaseIterable {
     /// Seal your directory at a feature version: the leader is about to raise the cluster's.
     case sealFeatures = 54
 
+    // Of sites: an operator's verbs and questions to the leader, and what one site asks of any node of the other.
+    case siteVerb = 70
+    case siteStatus = 71
+    case sitePoll = 72
+    case siteChunks = 73
+    case siteHashes = 74
+
     // Chunk messages on request connections, chunk bytes on bulk connections.
     case chunkMessage = 56
     case putChunk = 57

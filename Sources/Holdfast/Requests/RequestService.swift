@@ -91,7 +91,7 @@ final class RequestService: @unchecked Sendable {
             }
             aside.handle(kind, body, deadline: deadline, reply: reply)
         case .changeMembership, .membership, .publish, .clusterStatus, .nodeStatus, .metrics, .chunkMessage,
-            .snapshotManifest:
+            .snapshotManifest, .siteVerb, .siteStatus, .sitePoll, .siteChunks, .siteHashes:
             aside.handle(kind, body, deadline: deadline, reply: reply)
         case .integrity:
             try IntegrityRequest.check(body, isMember: peer.role == .member)

@@ -1,0 +1,52 @@
+/// A cluster's part in a pair of sites, as its leader knows it.
+public struct SiteStatus: Sendable, Equatable {
+    /// What a site is.
+    public enum Role: String, Sendable, CaseIterable {
+        /// Belongs to no pair.
+        case alone
+        /// Takes writes; the other site follows.
+        case primary
+        /// Follows, and takes no writes.
+        case standby
+        /// Was a primary, and neither writes nor follows.
+        case fenced
+    }
+
+    /// How the other site is reached.
+    public enum Link: String, Sendable, CaseIterable {
+        /// There is no other site.
+        case none
+        /// The last poll was answered.
+        case connected
+        /// It does not answer.
+        case unreachable
+        /// The two have different histories: `rejoin` is needed.
+        case diverged
+        /// The primary's feed no longer reaches back to where this site is.
+        case reseedRequired
+    }
+
+    public var role: Role
+    public var epoch: UInt64
+    /// 32 hex digits; empty while alone.
+    public var lineage: String
+    public var link: Link
+    public var revision: Revision
+    /// As the other site said last; nil if it never did.
+    public var peerRevision: Revision?
+    /// Revisions that the standby lacks, as far as is known.
+    public var missingEntries: UInt64?
+    /// About so many bytes of the feed.
+    public var missingBytes: UInt64?
+    /// On a standby: what may be lost if the primary went now, in time; nil if that is not known.
+    public var recoveryPointSeconds: Double?
+    /// On a primary: bytes that may be written before a standby that does not move must be seeded anew; nil if nothing is kept for it.
+    public var retentionHeadroomBytes: UInt64?
+    /// Where the other site is, `HOST:PORT` each.
+    public var peer: [String]
+    /// A switchover is under way here.
+    public var isFrozen: Bool
+
+    /// What keeps an isolated primary from writing.
+    public var fencing: String { "epochs: an isolated primary learns of another only when it hears of it" }
+}

@@ -1,0 +1,51 @@
+internal import NIOCore
+internal import ReplicaCore
+
+/// Two sites: one writes, the other follows and can take over. Every verb is carried out by the leader of the cluster that is asked.
+extension Store {
+    /// What this cluster is in a pair of sites.
+    public func siteStatus() async throws(HoldfastError) -> SiteStatus {
+        let answer = try await router.send(.siteStatus, ByteBuffer(), to: .leader, deadline: deadline)
+        return try Self.decode(answer) { reader throws(DecodeError) in try SiteStatus.decode(from: &reader) }
+    }
+
+    /// A token with which one other cluster may follow this one, once, within an hour.
+    public func enrollSite() async throws(HoldfastError) -> String {
+        var answer = try await verb(.enroll(milliseconds: 3_600_000))
+        return answer.readString(length: answer.readableBytes) ?? ""
+    }
+
+    /// Makes this cluster, which must be new, the standby of another.
+    ///
+    /// - Parameters:
+    ///   - endpoints: nodes of the primary, `HOST:PORT`; one that answers is enough.
+    ///   - token: of `enrollSite` there.
+    /// - Throws: `permissionDenied` for a token that was used or has expired; `preconditionFailed` for a cluster that has a history.
+    public func followSite(at endpoints: [String], token: String) async throws(HoldfastError) {
+        _ = try await verb(.follow(endpoints: endpoints, token: token))
+    }
+
+    /// Hands the role of the primary to the other site; loses nothing. Returns when it has taken over and this one follows.
+    ///
+    /// - Throws: `unavailable` where the standby does not get there in time: given up, and this site writes on. After the standby was
+    ///   given leave there is no way back; the error says so.
+    public func switchOverSite() async throws(HoldfastError) { _ = try await verb(.switchOver) }
+
+    /// Makes this standby, or fenced site, the primary without the other's leave. What it does not have is lost to it.
+    ///
+    /// - Parameter seconds: the loss that is accepted, in time; nil accepts one that nobody knows.
+    /// - Throws: `preconditionFailed` where more than that may be lost.
+    public func promoteSite(acceptingLossOf seconds: Double?) async throws(HoldfastError) {
+        _ = try await verb(.promote(acceptedMilliseconds: seconds.map { UInt64(max($0, 0) * 1_000) }))
+    }
+
+    /// Lets this site follow the other one again: what only this one has is kept as orphans, and undone. Returns when it follows.
+    public func rejoinSite() async throws(HoldfastError) { _ = try await verb(.rejoin) }
+
+    private func verb(_ verb: SiteVerb) async throws(HoldfastError) -> ByteBuffer {
+        let limit = deadline
+        return try await router.send(
+            .siteVerb, .written { verb.encode(into: &$0) }, to: .leader, deadline: limit, isWrite: true,
+            attempt: max(limit - .now(), .seconds(1)))
+    }
+}

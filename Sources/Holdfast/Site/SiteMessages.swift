@@ -1,0 +1,119 @@
+internal import NIOCore
+internal import ReplicaCore
+
+/// The first word of one site to the other, and all later ones: who I am and where I stand, and how much of the feed I would take.
+struct SitePoll: Sendable {
+    var report: SiteReport
+    /// Bytes of entries that the sender takes; 0 for none.
+    var bytesMax: UInt64
+    /// Where the sender's nodes are.
+    var endpoints: [String]
+
+    func encode(into writer: inout ByteWriter) {
+        report.encode(into: &writer)
+        writer.varint(bytesMax)
+        writer.texts(endpoints)
+    }
+
+    static func decode(from reader: inout ByteReader) throws(DecodeError) -> SitePoll {
+        SitePoll(
+            report: try SiteReport.decode(from: &reader), bytesMax: try reader.varint(), endpoints: try reader.texts())
+    }
+}
+
+/// The answer to a poll, with where the nodes of the one that answers are.
+struct SitePollAnswer: Sendable {
+    var answer: SiteAnswer
+    var endpoints: [String]
+    /// Bytes of the feed that are kept for the standby: about what it lacks.
+    var heldBytes: UInt64
+
+    func encode(into writer: inout ByteWriter) {
+        answer.encode(into: &writer)
+        writer.texts(endpoints)
+        writer.varint(heldBytes)
+    }
+
+    static func decode(from reader: inout ByteReader) throws(DecodeError) -> SitePollAnswer {
+        SitePollAnswer(
+            answer: try SiteAnswer.decode(from: &reader), endpoints: try reader.texts(), heldBytes: try reader.varint())
+    }
+}
+
+/// Asks for the chunk IDs of a published upload from an ordinal on; answered with IDs, none at the end.
+struct SiteChunksRequest: Sendable {
+    var upload: UploadID
+    var number: UInt64
+    var first: UInt64
+
+    func encode(into writer: inout ByteWriter) {
+        writer.identifier(upload)
+        writer.varint(number)
+        writer.varint(first)
+    }
+
+    static func decode(from reader: inout ByteReader) throws(DecodeError) -> SiteChunksRequest {
+        SiteChunksRequest(upload: try reader.identifier(), number: try reader.varint(), first: try reader.varint())
+    }
+}
+
+/// What an operator, or the other site in an operator's name, asks of a site's leader.
+enum SiteVerb: Sendable {
+    case enroll(milliseconds: UInt64)
+    case follow(endpoints: [String], token: String)
+    /// A site that has the token introduces itself.
+    case admit(token: String, SitePeer)
+    case switchOver
+    /// Nil accepts a loss that nobody knows.
+    case promote(acceptedMilliseconds: UInt64?)
+    case rejoin
+
+    func encode(into writer: inout ByteWriter) {
+        switch self {
+        case .enroll(let milliseconds):
+            writer.byte(1)
+            writer.varint(milliseconds)
+        case .follow(let endpoints, let token):
+            writer.byte(2)
+            writer.texts(endpoints)
+            writer.text(token)
+        case .admit(let token, let peer):
+            writer.byte(3)
+            writer.text(token)
+            peer.encode(into: &writer)
+        case .switchOver: writer.byte(4)
+        case .promote(let accepted):
+            writer.byte(5)
+            writer.bool(accepted != nil)
+            if let accepted { writer.varint(accepted) }
+        case .rejoin: writer.byte(6)
+        }
+    }
+
+    static func decode(from reader: inout ByteReader) throws(DecodeError) -> SiteVerb {
+        switch try reader.byte() {
+        case 1: .enroll(milliseconds: try reader.varint())
+        case 2: .follow(endpoints: try reader.texts(), token: try reader.text())
+        case 3: .admit(token: try reader.text(), try SitePeer.decode(from: &reader))
+        case 4: .switchOver
+        case 5: .promote(acceptedMilliseconds: try reader.bool() ? try reader.varint() : nil)
+        case 6: .rejoin
+        case let tag: throw .unknownTag(what: "site verb", tag)
+        }
+    }
+}
+
+extension ByteWriter {
+    mutating func texts(_ texts: [String]) {
+        varint(texts.count)
+        for text in texts { self.text(text) }
+    }
+}
+
+extension ByteReader {
+    mutating func texts() throws(DecodeError) -> [String] {
+        var texts: [String] = []
+        for _ in 0..<(try count(itemBytes: 1)) { texts.append(try text()) }
+        return texts
+    }
+}
