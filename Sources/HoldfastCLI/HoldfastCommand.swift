@@ -17,7 +17,7 @@ struct HoldfastCommand: AsyncParsableCommand {
             """,
         subcommands: [
             NodeCommand.self, ServeCommand.self, KeyCommand.self, ModelCommand.self, TensorCommand.self,
-            ClusterCommand.self, SnapshotCommand.self, BenchCommand.self,
+            ClusterCommand.self, SiteCommand.self, SnapshotCommand.self, BenchCommand.self,
         ]
     )
 

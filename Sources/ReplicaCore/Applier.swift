@@ -178,7 +178,9 @@ package struct Applier: Sendable {
         group.time = envelope.time
         switch envelope.command {
         case .openSession:
-            if envelope.session == 0 {
+            if !site.acknowledges, let fence = site.refusalOfWrites {
+                group.answer(.refused(fence))
+            } else if envelope.session == 0 {
                 group.answer(.refused(Refusal(.invalidArgument, "a client session ID must not be zero")))
             } else {
                 sessions.open(envelope.session, command: state.commands)
@@ -207,7 +209,9 @@ package struct Applier: Sendable {
             envelope.session, sequence: envelope.sequence, lowestUnanswered: envelope.lowestUnanswered,
             command: state.commands)
         switch admission {
-        case .refused(let refusal): group.answer(.refused(refusal))
+        case .refused(let refusal):
+            // Sessions ended with this site's role: where to go on says more than that.
+            group.answer(.refused(refusal.code == .sessionExpired ? fence ?? refusal : refusal))
         case .repeated(let outcome):
             // The write was done, but the site that goes on may not have it: neither the answer nor `fenced` would be true.
             let isUnknown = envelope.command.isWrite && !site.acknowledges

@@ -61,6 +61,10 @@ package enum Limits {
     package static let shipmentEntriesMax = 4_096
     /// Bytes of entries after which a shipment ends, so that it fits an envelope with the largest last entry left out.
     package static let shipmentBytesMax = 256 << 10
+    /// Bytes of entries in the answer of one poll: two frames of them would still fit one (8 MiB) with the largest entry behind.
+    package static let sitePollBytesMax = 2 << 20
+    /// Chain hashes in one answer: three answers find a place among a quarter of a million revisions.
+    package static let siteHashesMax = 256
     /// Revisions that one command rewinds; their bytes may end it sooner.
     package static let rewindRevisionsMax: UInt64 = 256
     /// Bytes of orphans that one command writes, before the last.

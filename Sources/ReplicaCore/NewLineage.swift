@@ -8,6 +8,9 @@ package enum NewLineage {
         for all in [RowKey.sessions, RowKey.completenesses, RowKey.membership] {
             batch.deleteRange(from: all.from, below: all.below)
         }
+        // It belongs to no pair of sites, whatever the old cluster was.
+        batch.delete(RowKey.site)
+        batch.delete(RowKey.siteProgress)
         batch.put(RowKey.members, Members(voters: [member]).encoded())
         batch.put(RowKey.lineage, [1] + lineage.bytes)
     }

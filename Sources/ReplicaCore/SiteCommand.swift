@@ -143,7 +143,7 @@ package struct SiteCaps: Sendable, Hashable {
 
 extension Command {
     /// Whether this changes what the feed is about, or is on its way to it: what only a site that writes may do.
-    var isWrite: Bool {
+    package var isWrite: Bool {
         switch self {
         case .put, .delete, .transaction, .compact, .uploadBegin, .uploadAdd, .uploadAbort, .publish, .retire: true
         case .openSession, .closeSession, .lineage, .uploadExpire, .complete, .raiseFeatures, .site: false

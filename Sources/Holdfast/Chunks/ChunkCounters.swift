@@ -11,6 +11,9 @@ package struct ChunkFigures: Sendable, Hashable {
     /// Chunks and bytes sent to peers and clients.
     package var servedChunks: UInt64 = 0
     package var servedBytes: UInt64 = 0
+    /// Of these, chunks and bytes that came from another site.
+    package var siteChunks: UInt64 = 0
+    package var siteBytes: UInt64 = 0
     /// Chunks refused because their bytes are not those of their name.
     package var refusedHash: UInt64 = 0
     /// Chunks refused because no open upload names them at that ordinal.

@@ -15,7 +15,7 @@ package final class NodeChunks: Sendable {
     let sweeper: Sweeper
     private let commands: any CommandPlane
     private let announcer: Announcer
-    private let publisher: Publisher
+    let publisher: Publisher
     private let watch: CompletenessWatch
     private let nest = TaskNest()
     private let background = Mutex<Task<Void, Never>?>(nil)
@@ -71,7 +71,7 @@ package final class NodeChunks: Sendable {
         for change in output.uploads {
             if case .closed(let upload) = change { keeper.ledgers.withLock { $0.forget(upload) } }
         }
-        if !output.models.isEmpty || output.compacted != nil { watch.modelsChanged() }
+        if !output.models.isEmpty || output.compacted != nil || output.rewound != nil { watch.modelsChanged() }
     }
 
     /// The rows were quarantined, or are relied on again: the cluster hears how far this node is complete now. Never blocks.

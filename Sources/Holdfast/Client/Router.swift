@@ -105,7 +105,8 @@ final class Router: Sendable {
                 mayHaveHappened = mayHaveHappened || error.mayHaveHappened
                 // What a node said tells more than that the last attempt ran out of time.
                 if error.error.code != .deadlineExceeded || last == nil { last = error.error }
-                guard Self.isWorthRepeating(error.error.code) else {
+                let follows = error.error.code == .fenced && follow(error.error)
+                guard follows || Self.isWorthRepeating(error.error.code) else {
                     // One disk is full; a quorum of others makes a version durable as well.
                     if case .uploads = route, error.error.code == .resourceExhausted,
                         full < state.withLock({ $0.targets.count }) - 1
@@ -316,6 +317,22 @@ final class Router: Sendable {
         }
     }
 
+    /// Goes to the site that a fenced one names as the primary; false where none is named, or this is a node's own router.
+    private func follow(_ error: HoldfastError) -> Bool {
+        let names = error.details["primary"]?.split(separator: ",").compactMap { Endpoint(String($0)) } ?? []
+        guard let first = names.first, state.withLock({ $0.nextLearning != nil }) else { return false }
+        know(names)
+        return state.withLock { state in
+            guard let place = state.targets.firstIndex(where: { $0.name == "\(first)" }) else { return false }
+            state.preferred = place
+            state.uploads = place
+            state.leader = nil
+            // Sessions do not cross sites.
+            state.session = nil
+            return true
+        }
+    }
+
     // MARK: Members
 
     /// These are the members now: others are asked no more, but for those that the caller gave.
@@ -361,7 +378,9 @@ final class Router: Sendable {
     /// they come under the command's number. These come before it, or from whoever does not know the number.
     private static func tellsOfAll(_ code: HoldfastError.Code) -> Bool {
         switch code {
-        case .sessionExpired, .incompatible, .permissionDenied, .unauthenticated, .corrupted, .resourceExhausted: false
+        case .sessionExpired, .incompatible, .permissionDenied, .unauthenticated, .corrupted, .resourceExhausted,
+            .fenced:
+            false
         default: true
         }
     }

@@ -14,6 +14,8 @@ struct InstalledState: Sendable {
     /// Every node ID that was ever used, and how far the members are complete.
     var roster: Roster
     var completeness: [Completeness]
+    /// This cluster's part in a pair of sites.
+    var site: SiteRecord
     /// The highest revision that published a model.
     var publishedRevision: UInt64
 }
@@ -162,6 +164,7 @@ private final class ApplyWorker: @unchecked Sendable {
             listener.onInstalled(
                 InstalledState(
                     head: staged.manifest.head, roster: loaded.roster, completeness: loaded.completeness,
+                    site: loaded.site,
                     publishedRevision: published ?? 0))
         } catch let error as RowError {
             fail(error.message, error.isCorruption)

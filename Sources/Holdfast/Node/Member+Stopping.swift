@@ -13,6 +13,8 @@ extension Member {
         for clock in parts.clocks { clock.cancel() }
         parts.repair?.cancel()
         parts.scrub?.cancel()
+        parts.site?.cancel()
+        site.stop()
         damage.stop()
         rebuild.stop()
         // First, so that a watch of this process ends instead of beginning anew here.

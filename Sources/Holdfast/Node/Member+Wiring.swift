@@ -18,6 +18,8 @@ extension Member {
             for case .published(let model) in output.models {
                 values.publishedRevision = max(values.publishedRevision, model.publishedRevision)
             }
+            if let rewound = output.rewound { values.publishedRevision = rewound.publishedRevision }
+            if let site = output.site { values.site = site }
             if let lineage = output.lineage { values.lineage = lineage }
             if let version = output.featureVersion { values.featureVersion = version }
         }
@@ -42,9 +44,11 @@ extension Member {
         let revision = group.state.revision
         let outcomes = output.outcomes
         let configurations = output.configurations
+        let hasRewound = output.rewound != nil
         replica.loop.execute {
             if !configurations.isEmpty { configured.applied(configurations) }
             replica.applied(through: index, outcomes: outcomes, configurations: configurations)
+            if hasRewound { watches.rewound(to: revision) }
             watches.applied(revision)
         }
     }

@@ -38,6 +38,7 @@ final class Member: Sendable {
     private let feedCheck: FeedCheck
     /// Gives the vote back after the log was damaged; nil where it was not.
     private let logRepair: LogRepair?
+    let site: SiteService
     let rebuild: Rebuild
     let damage: RowsDamage
     private let scrub: Scrub
@@ -48,6 +49,7 @@ final class Member: Sendable {
         var clocks: [RepeatedTask] = []
         var repair: Task<Void, Never>?
         var scrub: Task<Void, Never>?
+        var site: Task<Void, Never>?
     }
 
     /// The first failure that a member cannot survive.
@@ -116,7 +118,8 @@ final class Member: Sendable {
                 applied: stores.applier.state, members: stores.applier.members, roster: stores.applier.roster,
                 firstEndpoints: Dictionary(uniqueKeysWithValues: identity.members.map { ($0.node, $0.endpoint) }),
                 completeness: stores.applier.completeness, lineage: stores.lineage,
-                featureVersion: stores.applier.featureVersion, publishedRevision: stores.publishedRevision,
+                featureVersion: stores.applier.featureVersion, site: stores.applier.site,
+                publishedRevision: stores.publishedRevision,
                 startIndex: stores.start.lastIndex))
         self.state = state
         self.endpoint = "\(endpoint)"
@@ -231,6 +234,10 @@ final class Member: Sendable {
         let integrity = IntegrityService(
             identity: identity, commands: commands, replica: replica, peers: IntegrityPeers(peers: peers),
             quarantine: quarantine, rebuild: rebuild, scrub: scrub)
+        let site = SiteService(
+            stores: SiteStores(replica: replica, state: state, commands: commands, chunks: chunks),
+            plane: SitePlane(loops: loops, settings: settings, logger: logger), logger: logger)
+        self.site = site
         let aside = MemberRequests(
             identity: identity, endpoint: "\(endpoint)", replica: replica, state: state, peers: peers, chunks: chunks,
             integrity: integrity, snapshots: shelf, seal: seal, versions: versions, space: space,
@@ -239,6 +246,7 @@ final class Member: Sendable {
                 visit: { node, endpoint in
                     await Self.visit(endpoint, hello(.request, node), loops.request, settings)
                 }, logger: logger),
+            site: site,
             metricsText: { [figures = self.figures] in
                 figures.sample()
                 return registry.text()
@@ -270,6 +278,10 @@ final class Member: Sendable {
                 group, state: state, replica: replica, watches: watches, chunks: chunks, directory: directory,
                 configured: configured, fault: fault, logger: logger)
         }
+        replica.mayAcknowledge = { [state] heard in state.now.site.mayAcknowledge(heard: heard) }
+        replica.fenceDetails = { [state] in state.now.fenceDetails }
+        service.hasOtherSite = { [state] in state.now.site.role == .primary }
+        service.fence = { [state] in state.now.fence }
         replica.isActive = { [state] in state.now.isActive($0) }
         replica.isComplete = { [state] node in
             let now = state.now
@@ -364,6 +376,7 @@ final class Member: Sendable {
                 $0.clocks = [clock, care]
                 $0.repair = repair
                 $0.scrub = Task { [scrub] in await scrub.run() }
+                $0.site = Task { [site] in await site.run() }
             }
             if replica.raft.confState.voters == [replica.raft.id] { replica.campaign() }
         }

@@ -19,6 +19,7 @@ final class MemberRequests: AsideRequests {
     private let snapshots: SnapshotShelf
     private let membership: MembershipRequests
     private let space: SpaceWatch
+    private let site: SiteService
     private let metricsText: @Sendable () -> String
 
     /// How long a node waits for another's word about itself.
@@ -27,7 +28,7 @@ final class MemberRequests: AsideRequests {
     init(
         identity: NodeIdentity, endpoint: String, replica: Replica, state: MemberState, peers: Peers,
         chunks: NodeChunks, integrity: IntegrityService, snapshots: SnapshotShelf, seal: FeatureSeal,
-        versions: PeerVersions, space: SpaceWatch, membership: MembershipRequests,
+        versions: PeerVersions, space: SpaceWatch, membership: MembershipRequests, site: SiteService,
         metricsText: @escaping @Sendable () -> String
     ) {
         self.identity = identity
@@ -42,6 +43,7 @@ final class MemberRequests: AsideRequests {
         self.snapshots = snapshots
         self.membership = membership
         self.space = space
+        self.site = site
         self.metricsText = metricsText
     }
 
@@ -69,6 +71,8 @@ final class MemberRequests: AsideRequests {
         case .snapshotManifest: try await snapshotManifest(body)
         case .changeMembership: try await membership.change(body, deadline: deadline)
         case .membership: try await membership.report(body, deadline: deadline)
+        case .siteVerb, .siteStatus, .sitePoll, .siteChunks, .siteHashes:
+            try await site.answer(kind, body, deadline: deadline)
         default: throw HoldfastError(.incompatible, "request kind \(kind) is unknown to this node")
         }
     }

@@ -20,6 +20,8 @@ final class MemberState: Sendable {
         var commit: LogIndex = 0
         /// The replicated feature version.
         var featureVersion = FeatureVersion.first
+        /// This cluster's part in a pair of sites.
+        var site = SiteRecord()
         /// The index through which consensus holds no entries for followers.
         var compacted: LogIndex = 0
         /// The highest revision that published a model.
@@ -42,6 +44,19 @@ final class MemberState: Sendable {
         func endpoint(of node: NodeID) -> String? {
             if let record = roster[node], !record.endpoint.isEmpty { return record.endpoint }
             return firstEndpoints[node]
+        }
+
+        /// Why nothing that must be the newest is read or written here, and where it is; nil if it may be.
+        var fence: HoldfastError? {
+            guard !site.acknowledges, let refusal = site.refusalOfWrites else { return nil }
+            return HoldfastError(refusal, details: fenceDetails)
+        }
+
+        /// Where the primary is, and its epoch, for whoever is refused here.
+        var fenceDetails: [String: String] {
+            var details = ["epoch": String(site.seen)]
+            if let peer = site.peer { details["primary"] = peer.endpoints.joined(separator: ",") }
+            return details
         }
 
         /// Takes over what a group of entries changed about the members.

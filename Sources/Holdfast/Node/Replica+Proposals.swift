@@ -70,7 +70,9 @@ extension Replica {
             guard let replies, Int(outcome.ordinal) < replies.count else { continue }
             let reply = replies[Int(outcome.ordinal)]
             if case .refused(let refusal) = outcome.outcome {
-                reply.fail(HoldfastError(refusal))
+                reply.fail(
+                    refusal.code == .fenced
+                        ? HoldfastError(refusal, details: fenceDetails()) : HoldfastError(refusal))
             } else {
                 reply.succeed { $0.writeBytes(outcome.outcome.encoded()) }
             }

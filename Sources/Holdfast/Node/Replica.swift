@@ -79,6 +79,11 @@ final class Replica: @unchecked Sendable {
     /// A state snapshot on its way into the stores, and those on their way to followers.
     var install: SnapshotInstall?
     var snapshots = SnapshotOffers()
+    /// The highest epoch of a site that this node has heard of since its start, and whether writes of this site's may then be acknowledged.
+    var heardEpoch: UInt64 = 0
+    var mayAcknowledge: (_ heardEpoch: UInt64) -> Bool = { _ in true }
+    /// Where the primary is, for whoever is refused with `fenced`.
+    var fenceDetails: () -> [String: String] = { [:] }
     /// Whether a member holds everything published, by its replicated word.
     var isComplete: (NodeID) -> Bool = { _ in false }
     var preference = LeaderPreference()

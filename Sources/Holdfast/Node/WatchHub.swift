@@ -84,6 +84,12 @@ final class WatchHub: @unchecked Sendable {
         for watch in watches.values where !watch.isReading && !watch.isBlocked { read(watch) }
     }
 
+    /// History above `revision` is undone: what watches have delivered may not have happened.
+    func rewound(to revision: UInt64) {
+        self.revision = revision
+        endAll(HoldfastError(.fenced, "this site's history was rewound to revision \(revision); watch the primary"))
+    }
+
     /// Stops the watch that a request of this connection began.
     func stop(_ connection: ServerConnection, id: UInt64) {
         for (number, watch) in watches {

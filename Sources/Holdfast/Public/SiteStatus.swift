@@ -26,11 +26,15 @@ public struct SiteStatus: Sendable, Equatable {
         case reseedRequired
     }
 
+    /// What this site is.
     public var role: Role
+    /// The epoch that the role belongs to; 0 while alone.
     public var epoch: UInt64
     /// 32 hex digits; empty while alone.
     public var lineage: String
+    /// How the other site is reached.
     public var link: Link
+    /// The latest revision here.
     public var revision: Revision
     /// As the other site said last; nil if it never did.
     public var peerRevision: Revision?

@@ -41,7 +41,7 @@ struct RebuiltRows: Sendable {
             return (
                 applier,
                 InstalledState(
-                    head: head, roster: applier.roster, completeness: applier.completeness,
+                    head: head, roster: applier.roster, completeness: applier.completeness, site: applier.site,
                     publishedRevision: published ?? 0)
             )
         } catch let error as SnapshotError {

@@ -110,6 +110,12 @@ extension HoldfastError {
             details: refusal.code == .compacted ? ["earliest": String(refusal.earliestRevision)] : [:])
     }
 
+    /// A refusal with facts that programs may use.
+    init(_ refusal: ReplicaCore.Refusal, details: [String: String]) {
+        self.init(refusal)
+        self.details.merge(details) { _, new in new }
+    }
+
     /// What the caller is told when this node's rows cannot be read.
     init(_ error: RowError) {
         self.init(error.isCorruption ? .corrupted : .unavailable, "rows cannot be read: \(error.message)")

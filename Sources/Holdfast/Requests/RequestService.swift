@@ -17,6 +17,10 @@ final class RequestService: @unchecked Sendable {
     let aside: any AsideRequests
     /// Why a command of so many bytes that needs room is refused here; nil while there is room.
     var roomRefusal: (Int) -> HoldfastError? = { _ in nil }
+    /// Whether this cluster is the primary of a pair of sites.
+    var hasOtherSite: () -> Bool = { false }
+    /// Why this site's rows are not the newest there are; nil if they may be.
+    var fence: @Sendable () -> HoldfastError? = { nil }
     /// A leader's word on how far logs may be compacted.
     var onLogFloor: (LogIndex) -> Void = { _ in }
     /// A leader offers a state snapshot.
@@ -127,8 +131,29 @@ final class RequestService: @unchecked Sendable {
         if envelope.command.needsRoom, replica.raft.role == .leader, let refusal = roomRefusal(bytes.count) {
             throw refusal
         }
+        if case .site(.fence(let epoch, _)) = envelope.command {
+            replica.heardEpoch = max(replica.heardEpoch, epoch)
+        }
         Envelope.stamp(WallClock.milliseconds, onto: &bytes)
-        replica.propose(bytes, reply: reply)
+        let isGuarded = hasOtherSite() && envelope.command.isWrite
+        replica.propose(bytes, reply: isGuarded ? guarded(reply) : reply)
+    }
+
+    /// Answers a write only if it may still be acknowledged then: another site may have begun a higher epoch meanwhile.
+    private func guarded(_ reply: Reply) -> Reply {
+        .local { [replica] result in
+            switch result {
+            case .failure(let error): reply.fail(error)
+            case .success(let answer):
+                guard replica.mayAcknowledge(replica.heardEpoch) else {
+                    return reply.fail(
+                        HoldfastError(
+                            .outcomeUnknown, "another site has taken over; whether it has the write is not known",
+                            details: replica.fenceDetails()))
+                }
+                reply.succeed { $0.writeImmutableBuffer(answer) }
+            }
+        }
     }
 
     private func transfer(_ body: inout ByteBuffer, reply: Reply) throws(HoldfastError) {
@@ -203,7 +228,15 @@ final class RequestService: @unchecked Sendable {
         _ execute: @escaping @Sendable (borrowing ReadView) throws(HoldfastError) -> ByteBuffer
     ) {
         figures.reads.increment()
-        replica.read(ReadJob(reply: reply, deadline: deadline, execute: execute), consistency: consistency)
+        guard consistency == .linearizable else {
+            return replica.read(ReadJob(reply: reply, deadline: deadline, execute: execute), consistency: consistency)
+        }
+        // Asked once the read index is applied: a site that has given its role away before the read began knows it by then.
+        let job = ReadJob(reply: reply, deadline: deadline) { [fence] view throws(HoldfastError) in
+            if let refusal = fence() { throw refusal }
+            return try execute(view)
+        }
+        replica.read(job, consistency: consistency)
     }
 
     // MARK: Watches

@@ -77,7 +77,9 @@ extension ClusterTests {
                 try await cluster.stop(3)
                 old.withLock { $0 = [] }
                 try await cluster.start(3)
-                try await eventually("the feature version rises") { try await self.featureVersion(cluster, 3) == known }
+                try await eventually("the feature version rises") {
+                    try await self.featureVersion(cluster, 3) == known
+                }
                 try await cluster.stop(3)
                 old.withLock { $0 = [3] }
                 let before = try Self.tree(cluster.directory(3))
@@ -88,7 +90,9 @@ extension ClusterTests {
                 #expect(try Self.tree(cluster.directory(3)) == before)
                 // The build of the first release: it reads version 1 alone.
                 let text = try SealedTextBytes.read(DataLayout(cluster.directory(3)).identity)
-                #expect(throws: SealedText.Fault.version(Int(known))) { try SealedText(text, kind: "identity", version: 1) }
+                #expect(throws: SealedText.Fault.version(Int(known))) {
+                    try SealedText(text, kind: "identity", version: 1)
+                }
                 old.withLock { $0 = [] }
                 try await cluster.start(3)
                 try await cluster.agree()

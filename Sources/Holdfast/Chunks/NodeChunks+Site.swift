@@ -1,0 +1,50 @@
+internal import NIOCore
+internal import ReplicaCore
+internal import Synchronization
+
+// Chunks that come from another site.
+extension NodeChunks {
+    /// Brings every chunk of an upload here: what another member has from there, and only the rest from elsewhere, once.
+    func gather(
+        _ upload: UploadID, number: UInt64,
+        from elsewhere: @escaping @Sendable (ChunkID) async throws(HoldfastError) -> ByteBuffer
+    ) async throws(HoldfastError) {
+        var next: UInt64 = 0
+        while true {
+            let first = next
+            let page = try await keeper.readers.run { [keeper] () throws(HoldfastError) in
+                try keeper.chunks(of: upload, number: number, from: first, limit: ChunkLimits.ensureWindow)
+            }
+            guard let last = page.last else { return }
+            _ = try await fetcher.ensure(page.map(\.id), from: [])
+            let lacking = try await keeper.readers.run { [keeper] () throws(HoldfastError) in
+                var lacking: Set<ChunkID> = []
+                for (_, id) in page where try !keeper.holds(id) { lacking.insert(id) }
+                return lacking.sorted()
+            }
+            let failure = Mutex<HoldfastError?>(nil)
+            await forEachConcurrently(lacking, limit: ChunkLimits.fetchBytesPerPeerMax / ChunkLimits.chunkBytesMax) {
+                [keeper] id in
+                do throws(HoldfastError) {
+                    let bytes = try await elsewhere(id)
+                    keeper.counters.count { figures in
+                        figures.siteChunks += 1
+                        figures.siteBytes += UInt64(bytes.readableBytes)
+                    }
+                    try await keeper.keepFetched(id, bytes)
+                } catch {
+                    failure.withLock { $0 = error }
+                }
+            }
+            if let error = failure.withLock({ $0 }) { throw error }
+            next = last.ordinal + 1
+        }
+    }
+
+    /// Receipts of a quorum for all chunks of an upload; the other members fetch what they lack from those who have it.
+    func receipts(
+        for upload: UploadID, count: UInt64, deadline: NIODeadline
+    ) async throws(HoldfastError) -> [Publication.Receipt] {
+        try await publisher.collector.collect(upload, count: count, deadline: deadline)
+    }
+}

@@ -1,0 +1,288 @@
+internal import Logging
+internal import NIOCore
+internal import RaftCore
+internal import ReplicaCore
+internal import Storage
+internal import Synchronization
+internal import Transport
+
+/// The leader's part in a pair of sites: it polls the other one, applies what it ships, and ends what was begun.
+///
+/// ```
+///  poll ─▶ answer ─▶ SiteLink: fence, follow, promote ───────────────▶ proposals
+///                         └─ apply: cut where a version is published
+///                               ├─ rows alone ────────────────────────▶ proposal
+///                               └─ stage its chunks, fetch what no member has, gather receipts ─▶ proposal
+/// ```
+/// Nothing is remembered that matters: whoever leads next begins with a poll.
+final class SiteLeader: Sendable {
+    /// What is known of the other site, for a status.
+    struct Known: Sendable {
+        var term: Term = 0
+        var epoch: UInt64 = 0
+        var recovery = RecoveryPoint()
+        var report: SiteReport?
+        var heldBytes: UInt64 = 0
+        var link = SiteStatus.Link.none
+        /// A freeze that was seen first at a time: given up if nothing comes of it.
+        var frozen: (id: Identifier, since: NIODeadline)?
+    }
+
+    private let stores: SiteStores
+    private let plane: SitePlane
+    private let logger: Logger
+    private let known = Mutex(Known())
+    private let isUnderWay = Mutex(false)
+
+    private static let standbyPause: UInt64 = 50
+    private static let otherPause: UInt64 = 500
+    private static let patience = TimeAmount.seconds(3)
+    /// How long a primary stays frozen without a grant.
+    static let freezePatience = TimeAmount.seconds(10)
+
+    init(stores: SiteStores, plane: SitePlane, logger: Logger) {
+        self.stores = stores
+        self.plane = plane
+        self.logger = logger
+    }
+
+    /// Works while this node leads, until the task is cancelled.
+    func run() async {
+        while !Task.isCancelled {
+            let now = stores.state.now
+            var pause = Self.otherPause
+            if stores.leads, now.site.role != .alone {
+                do throws(HoldfastError) {
+                    let hasMore = try await pollOnce()
+                    if now.site.role == .standby || now.site.switchover != nil { pause = Self.standbyPause }
+                    if hasMore { pause = 0 }
+                    try await giveUpFreeze()
+                } catch {
+                    known.withLock { if $0.link != .none { $0.link = Self.link(after: error) } }
+                    logger.debug("the other site", metadata: ["error": "\(error.message)"])
+                }
+            } else {
+                known.withLock { $0 = Known() }
+            }
+            if pause > 0 { try? await Task.sleep(nanoseconds: pause * 1_000_000) }
+        }
+    }
+
+    private static func link(after error: HoldfastError) -> SiteStatus.Link {
+        error.code == .reseedRequired ? .reseedRequired : .unreachable
+    }
+
+    /// What is known now; nothing if another led meanwhile.
+    var snapshot: Known { known.withLock { $0 } }
+
+    /// The recovery point in nanoseconds.
+    func recoveryPoint(_ view: SiteView) -> UInt64? {
+        known.withLock { known in
+            known.epoch == view.record.epoch && view.record.role == .standby
+                ? known.recovery.nanoseconds(now: NIODeadline.now().uptimeNanoseconds) : nil
+        }
+    }
+
+    /// One poll and what follows from its answer; true where there is more to be had at once.
+    @discardableResult
+    func pollOnce() async throws(HoldfastError) -> Bool {
+        let view = try await stores.view()
+        guard let peer = view.record.peer, let own = view.report else { return false }
+        let term = stores.state.now.leadership.term
+        known.withLock { known in
+            if known.term != term || known.epoch != view.record.epoch {
+                let link = known.link
+                known = Known(term: term, epoch: view.record.epoch)
+                known.link = link == .none ? .unreachable : link
+            }
+        }
+        let sent = NIODeadline.now().uptimeNanoseconds
+        let answer = try await ask(peer, own, bytesMax: own.role == .standby ? UInt64(Limits.sitePollBytesMax) : 0)
+        let other = answer.answer.report
+        guard other.site == peer.site else {
+            throw HoldfastError(.incompatible, "another cluster than the other site answers at its addresses")
+        }
+        stores.hear(other, as: view.record)
+        note(answer, view, sent: sent)
+        if answer.endpoints != peer.endpoints, !answer.endpoints.isEmpty {
+            try await stores.propose(.meet(SitePeer(site: peer.site, endpoints: answer.endpoints)))
+        }
+        for command in SiteLink.commands(
+            on: answer.answer, at: view.record, own: own, primaryEndpoints: answer.endpoints)
+        {
+            if case .apply(let shipment) = command {
+                try await apply(shipment, from: peer)
+            } else {
+                try await stores.propose(command)
+            }
+        }
+        return !answer.answer.entries.isEmpty
+    }
+
+    private func ask(
+        _ peer: SitePeer, _ own: SiteReport, bytesMax: UInt64
+    ) async throws(HoldfastError) -> SitePollAnswer {
+        let poll = SitePoll(report: own, bytesMax: bytesMax, endpoints: stores.endpoints)
+        let body = try await plane.router(to: peer.endpoints).send(
+            .sitePoll, .written { poll.encode(into: &$0) }, to: .any, deadline: .now() + Self.patience)
+        return try Store.decode(body) { reader throws(DecodeError) in try SitePollAnswer.decode(from: &reader) }
+    }
+
+    private func note(_ answer: SitePollAnswer, _ view: SiteView, sent: UInt64) {
+        let report = answer.answer.report
+        known.withLock { known in
+            known.report = report
+            known.heldBytes = answer.heldBytes
+            switch answer.answer.relation {
+            case .prefix: known.link = .connected
+            case .diverged: known.link = report.role == .primary ? .diverged : .connected
+            case .belowFloor: known.link = report.role == .primary ? .reseedRequired : .connected
+            }
+            // Only the primary of this very epoch says what may be lost here.
+            if view.record.role == .standby, report.role == .primary, report.epoch == view.record.epoch,
+                report.seen == report.epoch, answer.answer.relation == .prefix
+            {
+                known.recovery.answered(
+                    sent: sent, revision: report.position.revision, durable: view.state.revision)
+            }
+        }
+    }
+
+    // MARK: Applying
+
+    private func apply(_ shipment: SiteShipment, from peer: SitePeer) async throws(HoldfastError) {
+        let pieces: [(shipment: SiteShipment, publishes: [SiteShipment.Publish])]
+        do throws(DecodeError) {
+            pieces = try shipment.pieces(hash: SHA256.self)
+        } catch {
+            throw HoldfastError(.corrupted, "what the primary shipped cannot be read: \(error)")
+        }
+        guard pieces.last?.shipment.hash == shipment.hash else {
+            throw HoldfastError(.corrupted, "what the primary shipped is not what its chain hash covers")
+        }
+        for (piece, publishes) in pieces {
+            try stores.requireLeader()
+            var piece = piece
+            for (place, publish) in publishes.enumerated() {
+                let receipts = try await bring(publish, from: peer)
+                piece.durableOn = place == 0 ? receipts : piece.durableOn.filter(receipts.contains)
+            }
+            try await stores.propose(.apply(piece))
+            let durable = piece.after.revision + UInt64(piece.entries.count)
+            known.withLock { $0.recovery.advanced(durable: durable) }
+        }
+    }
+
+    /// Makes every chunk of a version durable on a quorum here, and names those who vouch for it.
+    private func bring(
+        _ publish: SiteShipment.Publish, from peer: SitePeer
+    ) async throws(HoldfastError) -> [Publication.Receipt] {
+        let record = publish.record
+        let router = try plane.router(to: peer.endpoints)
+        var first: UInt64 = 0
+        while first < record.chunks {
+            let request = SiteChunksRequest(upload: record.upload, number: record.uploadNumber, first: first)
+            let body = try await router.send(
+                .siteChunks, .written { request.encode(into: &$0) }, to: .any, deadline: .now() + Self.patience)
+            let ids = try Store.decode(body) { reader throws(DecodeError) in
+                var ids: [ChunkID] = []
+                for _ in 0..<(try reader.count(itemBytes: Digest.byteCount)) { ids.append(try reader.digest()) }
+                return ids
+            }
+            guard !ids.isEmpty else {
+                throw HoldfastError(.unavailable, "the primary does not name all chunks of \(publish.name)")
+            }
+            try await stores.propose(
+                .stage(
+                    SiteStage(
+                        upload: record.upload, number: record.uploadNumber, name: publish.name,
+                        version: publish.version, first: first, ids: ids)))
+            first += UInt64(ids.count)
+        }
+        try await stores.chunks.gather(record.upload, number: record.uploadNumber) { id throws(HoldfastError) in
+            try await router.send(
+                .getChunk, ByteBuffer(bytes: id.bytes), to: .any, deadline: .now() + ChunkLimits.fetchWait)
+        }
+        return try await stores.chunks.receipts(
+            for: record.upload, count: record.chunks, deadline: .now() + .seconds(60))
+    }
+
+    // MARK: Ending what was begun
+
+    /// A freeze that no grant follows is given up: whoever began it may be gone.
+    private func giveUpFreeze() async throws(HoldfastError) {
+        let view = try await stores.view()
+        guard let switchover = view.record.switchover, switchover.grant == nil else {
+            return known.withLock { $0.frozen = nil }
+        }
+        let isOver = known.withLock { known in
+            if known.frozen?.id != switchover.id { known.frozen = (switchover.id, .now()) }
+            return known.frozen.map { NIODeadline.now() - $0.since > Self.freezePatience } ?? false
+        }
+        if isOver { try await stores.propose(.unfreeze(switchover.id)) }
+    }
+
+    /// One step of giving up what only this site has; true when it follows.
+    func rejoinOnce() async throws(HoldfastError) -> Bool {
+        let view = try await stores.view()
+        guard view.record.role != .standby || snapshot.link == .diverged else { return true }
+        guard let peer = view.record.peer, let own = view.report else {
+            throw HoldfastError(.preconditionFailed, "this cluster belongs to no pair of sites")
+        }
+        guard view.record.role != .primary else {
+            try await pollOnce()
+            let role = try await stores.view().record.role
+            if role == .primary {
+                throw HoldfastError(.preconditionFailed, "this site is the primary, and no later epoch is known there")
+            }
+            return false
+        }
+        let answer = try await ask(peer, own, bytesMax: 0)
+        if answer.answer.relation == .belowFloor {
+            throw HoldfastError(
+                .reseedRequired, "the primary's feed begins above where this site is; it must be seeded anew")
+        }
+        if answer.answer.relation == .diverged {
+            let common = try await common(view, answer.answer, peer)
+            if let command = SiteLink.rewind(on: answer.answer, at: view.record, own: own, common: common) {
+                try await stores.propose(command)
+                return false
+            }
+        }
+        try await pollOnce()
+        let after = try await stores.view()
+        return after.record.role == .standby && answer.answer.relation == .prefix
+    }
+
+    /// The highest revision after which both sites have the same hash: they agree through it and nowhere above.
+    private func common(
+        _ view: SiteView, _ answer: SiteAnswer, _ peer: SitePeer
+    ) async throws(HoldfastError) -> UInt64 {
+        var low = max(view.state.feedFloor, answer.feedFloor)
+        var high = min(view.state.revision, answer.report.position.revision)
+        guard low <= high || low == 0 else { return low }
+        let router = try plane.router(to: peer.endpoints)
+        while low < high {
+            let step = max((high - low) / 64, 1)
+            let probes = Array(stride(from: low + step, through: high, by: Int(step)).prefix(Limits.siteHashesMax))
+            let body = try await router.send(
+                .siteHashes,
+                .written { writer in
+                    writer.varint(probes.count)
+                    for probe in probes { writer.varint(probe) }
+                }, to: .any, deadline: .now() + Self.patience)
+            let theirs = try Store.decode(body) { reader throws(DecodeError) in
+                var hashes: [Digest] = []
+                for _ in probes { hashes.append(try reader.digest()) }
+                return hashes
+            }
+            let ours = try await stores.read { rows in
+                try probes.map { try FeedReader.hash(after: $0, rows: rows) ?? .zero }
+            }
+            let agreed = zip(ours, theirs).prefix { $0 == $1 && $0 != .zero }.count
+            if agreed > 0 { low = probes[agreed - 1] }
+            high = agreed < probes.count ? probes[agreed] - 1 : high
+        }
+        return low
+    }
+}

@@ -1,0 +1,218 @@
+internal import Logging
+internal import NIOCore
+internal import RaftCore
+internal import ReplicaCore
+internal import Storage
+
+/// A node's part in a pair of sites: it answers operators and the other site, and polls that one while it leads.
+final class SiteService: Sendable {
+    private let stores: SiteStores
+    private let plane: SitePlane
+    private let source: SiteSource
+    private let leader: SiteLeader
+    private let logger: Logger
+
+    private static let pauseNanoseconds: UInt64 = 20_000_000
+    /// The answer must be on its way before the caller gives up.
+    private static let answerTime = TimeAmount.milliseconds(300)
+    private static let enrolmentMillisecondsMax: UInt64 = 24 * 3_600_000
+
+    init(stores: SiteStores, plane: SitePlane, logger: Logger) {
+        self.stores = stores
+        self.plane = plane
+        self.logger = logger
+        source = SiteSource(stores: stores, logger: logger)
+        leader = SiteLeader(stores: stores, plane: plane, logger: logger)
+    }
+
+    /// Polls the other site while this node leads; until the task is cancelled.
+    func run() async { await leader.run() }
+
+    /// Closes the connections to the other site.
+    func stop() { plane.close() }
+
+    /// Answers one request.
+    func answer(_ kind: FrameKind, _ body: ByteBuffer, deadline: NIODeadline) async throws(HoldfastError) -> ByteBuffer
+    {
+        switch kind {
+        case .sitePoll: return try await source.poll(body, deadline: deadline)
+        case .siteChunks: return try await source.chunks(body)
+        case .siteHashes: return try await source.hashes(body)
+        case .siteStatus:
+            try stores.requireLeader()
+            let status = try await status()
+            return .written { status.encode(into: &$0) }
+        case .siteVerb:
+            try stores.requireLeader()
+            let verb = try Store.decode(body) { reader throws(DecodeError) in try SiteVerb.decode(from: &reader) }
+            if !stores.state.now.isActive(.sites) {
+                throw HoldfastError(
+                    .preconditionFailed,
+                    "this needs feature version \(Feature.sites.since), and some member of the cluster is not known to have "
+                        + "it; upgrade every member ('cluster status' shows their versions), then ask again")
+            }
+            return try await carryOut(verb, deadline: deadline - Self.answerTime)
+        default: throw HoldfastError(.incompatible, "request kind \(kind) is none of a site")
+        }
+    }
+
+    private func carryOut(_ verb: SiteVerb, deadline: NIODeadline) async throws(HoldfastError) -> ByteBuffer {
+        switch verb {
+        case .enroll(let milliseconds): return try await enroll(milliseconds)
+        case .follow(let endpoints, let token): try await follow(endpoints, token, deadline: deadline)
+        case .admit(let token, let peer): return try await admit(token, peer)
+        case .switchOver: try await switchOver(deadline: deadline)
+        case .promote(let accepted): try await promote(accepted)
+        case .rejoin: try await rejoin(deadline: deadline)
+        }
+        return ByteBuffer()
+    }
+
+    // MARK: Joining
+
+    private func enroll(_ milliseconds: UInt64) async throws(HoldfastError) -> ByteBuffer {
+        let token = Identifier(UInt64.random(in: 0...(.max)), UInt64.random(in: 1...(.max))).hex
+        let expires = WallClock.milliseconds + min(milliseconds, Self.enrolmentMillisecondsMax)
+        try await stores.propose(.enroll(token: Self.digest(token), expires: expires))
+        return ByteBuffer(string: token)
+    }
+
+    private func admit(_ token: String, _ peer: SitePeer) async throws(HoldfastError) -> ByteBuffer {
+        try await stores.propose(.admit(token: Self.digest(token), peer))
+        try await stores.replica.barrier(deadline: .now() + .seconds(5))
+        let view = try await stores.view()
+        guard let report = view.report else { throw HoldfastError(.unavailable, "the cluster has no lineage yet") }
+        let answer = SitePollAnswer(
+            answer: SiteAnswer(
+                report: report, asked: .start,
+                relation: try await stores.read { rows in
+                    try SiteFeed.relation(of: .start, at: view.state, rows: rows)
+                }, hash: .zero),
+            endpoints: stores.endpoints, heldBytes: 0)
+        return .written { answer.encode(into: &$0) }
+    }
+
+    private func follow(
+        _ endpoints: [String], _ token: String, deadline: NIODeadline
+    ) async throws(HoldfastError) {
+        let view = try await stores.view()
+        guard let own = view.site else { throw HoldfastError(.unavailable, "the cluster has no lineage yet") }
+        guard view.record.role == .alone, view.position == .start else {
+            throw HoldfastError(
+                .preconditionFailed,
+                "this cluster is \(view.record.role) at revision \(view.state.revision); only a new cluster begins to follow"
+            )
+        }
+        let verb = SiteVerb.admit(token: token, SitePeer(site: own, endpoints: stores.endpoints))
+        let body = try await plane.router(to: endpoints).send(
+            .siteVerb, .written { verb.encode(into: &$0) }, to: .leader, deadline: deadline)
+        let answer = try Store.decode(body) { reader throws(DecodeError) in
+            try SitePollAnswer.decode(from: &reader)
+        }
+        guard answer.answer.relation == .prefix else {
+            throw HoldfastError(
+                .reseedRequired, "the primary has given up the beginning of its feed; the standby must be seeded")
+        }
+        let report = answer.answer.report
+        try await stores.propose(
+            .follow(
+                SiteFollow(
+                    primary: SitePeer(site: report.site, endpoints: answer.endpoints), lineage: report.lineage,
+                    epoch: report.epoch, position: .start)))
+    }
+
+    private static func digest(_ token: String) -> Digest {
+        var hash = SHA256()
+        Array(token.utf8).withUnsafeBytes { hash.update($0) }
+        return hash.finish()
+    }
+
+    // MARK: Changing the primary
+
+    private func switchOver(deadline: NIODeadline) async throws(HoldfastError) {
+        let id = Identifier(UInt64.random(in: 0...(.max)), UInt64.random(in: 1...(.max)))
+        let before = try await stores.view()
+        guard before.record.role == .primary else {
+            throw HoldfastError(
+                .preconditionFailed, "this site is \(before.record.role); switch over at the primary",
+                details: stores.state.now.fenceDetails)
+        }
+        try await stores.propose(.freeze(id))
+        let end = min(deadline, .now() + SiteLeader.freezePatience)
+        while NIODeadline.now() < deadline, stores.leads {
+            let record = stores.state.now.site
+            if record.role == .standby { return }
+            if record.role == .primary, NIODeadline.now() >= end {
+                try await stores.propose(.unfreeze(id))
+                throw HoldfastError(
+                    .unavailable, "the standby did not get to the last revision in time; this site is the primary still"
+                )
+            }
+            await pause()
+        }
+        throw HoldfastError(
+            .outcomeUnknown, "the switchover goes on by itself; 'site status' says how far it is")
+    }
+
+    private func promote(_ accepted: UInt64?) async throws(HoldfastError) {
+        let view = try await stores.view()
+        if let accepted {
+            guard let loss = leader.recoveryPoint(view).map({ $0 / 1_000_000 }) else {
+                throw HoldfastError(
+                    .preconditionFailed,
+                    "it is not known how much would be lost: this leader has not heard of the primary; look at 'site status'"
+                )
+            }
+            guard loss <= accepted else {
+                throw HoldfastError(
+                    .preconditionFailed,
+                    "writes of the last \(Double(loss) / 1_000) seconds may be lost, more than is accepted",
+                    details: ["lossMilliseconds": String(loss)])
+            }
+        }
+        try await stores.propose(.force(seen: view.record.seen))
+        logger.warning("this site was promoted by force", metadata: ["revision": "\(view.state.revision)"])
+    }
+
+    private func rejoin(deadline: NIODeadline) async throws(HoldfastError) {
+        while NIODeadline.now() < deadline {
+            try stores.requireLeader()
+            if try await leader.rejoinOnce() { return }
+        }
+        throw HoldfastError(.outcomeUnknown, "the rewind is not over yet; ask again to go on")
+    }
+
+    private func pause() async {
+        // Cancelled or not, the loop ends by its conditions.
+        try? await Task.sleep(nanoseconds: Self.pauseNanoseconds)
+    }
+
+    // MARK: Status
+
+    private func status() async throws(HoldfastError) -> SiteStatus {
+        let view = try await stores.view()
+        let known = leader.snapshot
+        let role: SiteStatus.Role =
+            switch view.record.role {
+            case .alone: .alone
+            case .primary: .primary
+            case .standby: .standby
+            case .fenced: .fenced
+            }
+        var status = SiteStatus(
+            role: role, epoch: view.record.epoch, lineage: view.record.role == .alone ? "" : view.record.lineage.hex,
+            link: view.record.peer == nil ? .none : known.link, revision: view.state.revision,
+            peer: view.record.peer?.endpoints ?? [], isFrozen: view.record.switchover != nil)
+        status.peerRevision = known.report?.position.revision
+        if let peer = status.peerRevision, known.link == .connected {
+            let (behind, ahead) =
+                role == .standby ? (view.state.revision, peer) : (peer, view.state.revision)
+            status.missingEntries = ahead > behind ? ahead - behind : 0
+            let held = role == .standby ? known.heldBytes : view.progress.heldBytes
+            status.missingBytes = status.missingEntries == 0 ? 0 : held
+        }
+        status.recoveryPointSeconds = leader.recoveryPoint(view).map { Double($0) / 1_000_000_000 }
+        if role == .primary { status.retentionHeadroomBytes = view.progress.headroomBytes }
+        return status
+    }
+}

@@ -1,0 +1,140 @@
+internal import Logging
+internal import NIOCore
+internal import ReplicaCore
+internal import Storage
+internal import Synchronization
+
+/// Answers the other site: any node of a cluster does.
+///
+/// Invariant: the position in an answer is one that includes everything which was acknowledged before the poll came: the answer waits for a
+/// read round. A node that lags, or a leader that was cut off, gives none.
+final class SiteSource: Sendable {
+    private let stores: SiteStores
+    private let logger: Logger
+    /// When a standby's word was written into the rows last, and which revision it was.
+    private let told = Mutex<(revision: UInt64, at: NIODeadline)>((0, .distantPast))
+
+    /// Words of the standby change the rows at most this often, but for one that a switchover waits for.
+    private static let acknowledgePause = TimeAmount.seconds(1)
+
+    init(stores: SiteStores, logger: Logger) {
+        self.stores = stores
+        self.logger = logger
+    }
+
+    func poll(_ body: ByteBuffer, deadline: NIODeadline) async throws(HoldfastError) -> ByteBuffer {
+        let poll = try Store.decode(body) { reader throws(DecodeError) in try SitePoll.decode(from: &reader) }
+        try await stores.replica.barrier(deadline: deadline)
+        var (view, relation) = try await look(at: poll.report.position)
+        guard let own = view.report else {
+            throw HoldfastError(.unavailable, "the cluster has no lineage yet; ask again")
+        }
+        stores.hear(poll.report, as: view.record)
+        var hasChanged = false
+        for command in SiteLink.commands(on: poll.report, at: view.record, own: own, relation: relation) {
+            if case .acknowledge(let word) = command, !isDue(word, view) { continue }
+            do throws(HoldfastError) {
+                try await stores.propose(command, deadline: deadline)
+            } catch {
+                logger.notice("what the other site says was not applied", metadata: ["reason": "\(error.message)"])
+            }
+            if case .acknowledge = command { continue }
+            hasChanged = true
+        }
+        await meet(poll, view)
+        if hasChanged {
+            try await stores.replica.barrier(deadline: deadline)
+            (view, relation) = try await look(at: poll.report.position)
+        }
+        let answer = try await answer(poll, view, relation)
+        return .written { answer.encode(into: &$0) }
+    }
+
+    private func look(
+        at position: SitePosition
+    ) async throws(HoldfastError) -> (SiteView, SiteFeed.Relation) {
+        try await stores.read { rows in
+            let view = try SiteView(loading: rows)
+            return (view, try SiteFeed.relation(of: position, at: view.state, rows: rows))
+        }
+    }
+
+    private func answer(
+        _ poll: SitePoll, _ view: SiteView, _ relation: SiteFeed.Relation
+    ) async throws(HoldfastError) -> SitePollAnswer {
+        guard let own = view.report else { throw HoldfastError(.unavailable, "the cluster has no lineage yet") }
+        let position = poll.report.position
+        var answer = SiteAnswer(
+            report: own, asked: position, relation: relation, hash: position.hash,
+            compactRevision: view.state.compactRevision, feedFloor: view.state.feedFloor,
+            grant: view.record.switchover?.grant)
+        if poll.bytesMax > 0, relation == .prefix, SiteLink.follows(poll.report, view.record, own) {
+            let bytesMax = Int(min(poll.bytesMax, UInt64(Limits.sitePollBytesMax)))
+            let (entries, hash) = try await stores.read { rows in
+                let entries = try SiteFeed.entries(
+                    from: position.revision + 1, entriesMax: Limits.shipmentEntriesMax, bytesMax: bytesMax,
+                    at: ReadPoint(view.state), rows: rows)
+                let last = position.revision + UInt64(entries.count)
+                return (entries, entries.isEmpty ? position.hash : try FeedReader.hash(after: last, rows: rows))
+            }
+            if let hash { (answer.entries, answer.hash) = (entries, hash) }
+        }
+        return SitePollAnswer(answer: answer, endpoints: stores.endpoints, heldBytes: view.progress.heldBytes)
+    }
+
+    private func isDue(_ word: SiteAcknowledgement, _ view: SiteView) -> Bool {
+        let isAwaited = view.record.switchover != nil
+        return told.withLock { told in
+            guard word.position.revision != told.revision, isAwaited || told.at + Self.acknowledgePause <= .now() else {
+                return false
+            }
+            told = (word.position.revision, .now())
+            return true
+        }
+    }
+
+    /// The other site's nodes may have other addresses than when it was admitted.
+    private func meet(_ poll: SitePoll, _ view: SiteView) async {
+        guard let peer = view.record.peer, peer.site == poll.report.site, !poll.endpoints.isEmpty,
+            peer.endpoints != poll.endpoints
+        else { return }
+        do throws(HoldfastError) {
+            try await stores.propose(.meet(SitePeer(site: peer.site, endpoints: poll.endpoints)))
+        } catch {
+            logger.notice("the other site's new addresses were not taken", metadata: ["reason": "\(error.message)"])
+        }
+    }
+
+    /// Chunk IDs of a version, for a standby that is to have them.
+    func chunks(_ body: ByteBuffer) async throws(HoldfastError) -> ByteBuffer {
+        let request = try Store.decode(body) { reader throws(DecodeError) in
+            try SiteChunksRequest.decode(from: &reader)
+        }
+        let chunks = try await stores.read { rows in
+            try ModelReader.chunks(
+                of: request.upload, number: request.number, from: request.first, limit: Limits.uploadAddMax / 4,
+                rows: rows
+            ).map(\.id)
+        }
+        return .written { writer in
+            writer.varint(chunks.count)
+            for chunk in chunks { writer.digest(chunk) }
+        }
+    }
+
+    /// The chain hashes after some revisions; zero for one that the feed does not have.
+    func hashes(_ body: ByteBuffer) async throws(HoldfastError) -> ByteBuffer {
+        let revisions = try Store.decode(body) { reader throws(DecodeError) in
+            var revisions: [UInt64] = []
+            for _ in 0..<(try reader.count(itemBytes: 1)) { revisions.append(try reader.varint()) }
+            return revisions
+        }
+        guard revisions.count <= Limits.siteHashesMax else {
+            throw HoldfastError(.invalidArgument, "ask for at most \(Limits.siteHashesMax) hashes at a time")
+        }
+        let hashes = try await stores.read { rows in
+            try revisions.map { try FeedReader.hash(after: $0, rows: rows) ?? .zero }
+        }
+        return .written { writer in for hash in hashes { writer.digest(hash) } }
+    }
+}

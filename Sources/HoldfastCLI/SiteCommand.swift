@@ -1,0 +1,198 @@
+internal import ArgumentParser
+internal import Holdfast
+
+/// `holdfast site …`: another cluster that follows this one and can take over.
+struct SiteCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "site",
+        abstract: "A second site that follows and can take over.",
+        discussion: """
+            Example:
+              holdfast site enroll --endpoint 10.0.1.1:7001
+              holdfast site follow --primary 10.0.1.1:7001 --token TOKEN --endpoint 10.0.2.1:7001
+              holdfast site status --endpoint 10.0.2.1:7001
+            """,
+        subcommands: [
+            Enroll.self, Follow.self, Status.self, Switchover.self, Promote.self, Rejoin.self,
+        ])
+
+    /// `site enroll`.
+    struct Enroll: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Print a token with which one other cluster may follow this one, once, within an hour.",
+            discussion: "Example:\n  holdfast site enroll")
+
+        @OptionGroup(title: "Global options")
+        var global: GlobalOptions
+
+        func run() async throws {
+            let token = try await global.withStore { store in try await store.enrollSite() }
+            if global.json { StandardOutput.json(["token": token]) } else { StandardOutput.line(token) }
+        }
+    }
+
+    /// `site follow`.
+    struct Follow: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Make this cluster, which must be new, the standby of another.",
+            discussion: "Example:\n  holdfast site follow --primary 10.0.1.1:7001,10.0.1.2:7001 --token TOKEN")
+
+        @Option(help: ArgumentHelp("Nodes of the primary.", valueName: "host:port,…"))
+        var primary: String
+        @Option(help: "What 'site enroll' printed there.")
+        var token: String
+        @OptionGroup(title: "Global options")
+        var global: GlobalOptions
+
+        func run() async throws {
+            let endpoints = primary.split(separator: ",").map(String.init)
+            try await global.withStore { store in try await store.followSite(at: endpoints, token: token) }
+            try await global.showSite("this cluster follows \(primary)")
+        }
+    }
+
+    /// `site status`.
+    struct Status: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show what this site is and how far the two are apart.",
+            discussion: "Example:\n  holdfast site status --json")
+
+        @OptionGroup(title: "Global options")
+        var global: GlobalOptions
+
+        func run() async throws {
+            let status = try await global.withStore { store in try await store.siteStatus() }
+            if global.json {
+                StandardOutput.json(SiteDocument(status))
+            } else {
+                for line in SiteDocument(status).lines { StandardOutput.line(line) }
+            }
+        }
+    }
+
+    /// `site switchover`.
+    struct Switchover: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Hand the role of the primary to the standby; nothing is lost.",
+            discussion: "Ask the primary. Example:\n  holdfast site switchover")
+
+        @OptionGroup(title: "Global options")
+        var global: GlobalOptions
+
+        func run() async throws {
+            try await global.withStore { store in try await store.switchOverSite() }
+            try await global.showSite("the other site is the primary, and this one follows it")
+        }
+    }
+
+    /// `site promote`.
+    struct Promote: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Make this standby the primary without the other's leave.",
+            discussion: """
+                What this site does not have is lost to it; 'site rejoin' at the other site lists that later. An isolated
+                primary goes on writing until it hears of this one.
+
+                Example:
+                  holdfast site promote --force --accept-loss 5
+                """)
+
+        @Flag(help: "Required: nothing else makes this safe.")
+        var force = false
+        @Option(help: ArgumentHelp("The loss that is accepted: seconds, or 'unknown'.", valueName: "seconds"))
+        var acceptLoss: String
+        @OptionGroup(title: "Global options")
+        var global: GlobalOptions
+
+        func validate() throws {
+            guard force else { throw ValidationError("a promotion without the primary's leave needs --force") }
+            guard acceptLoss == "unknown" || (Double(acceptLoss).map { $0 >= 0 } ?? false) else {
+                throw ValidationError("--accept-loss takes seconds, or 'unknown'")
+            }
+        }
+
+        func run() async throws {
+            let seconds = Double(acceptLoss)
+            try await global.withStore { store in
+                let status = try await store.siteStatus()
+                let bound = status.recoveryPointSeconds.map { "\($0) seconds" } ?? "not known"
+                StandardError.line("the most that can be lost: \(bound)")
+                try await store.promoteSite(acceptingLossOf: seconds)
+            }
+            try await global.showSite("this site is the primary")
+        }
+    }
+
+    /// `site rejoin`.
+    struct Rejoin: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Let this old primary follow the new one; what only it has is kept as orphans.",
+            discussion: "Example:\n  holdfast site rejoin --timeout 600")
+
+        @OptionGroup(title: "Global options")
+        var global: GlobalOptions
+
+        func run() async throws {
+            try await global.withStore { store in try await store.rejoinSite() }
+            try await global.showSite("this site follows the other one")
+        }
+    }
+}
+
+extension GlobalOptions {
+    /// Prints the site after a verb: the document, or one sentence.
+    func showSite(_ sentence: String) async throws {
+        guard json else { return StandardOutput.line(sentence) }
+        StandardOutput.json(SiteDocument(try await withStore { store in try await store.siteStatus() }))
+    }
+}
+
+/// The document of `site status --json`.
+struct SiteDocument: Encodable {
+    private var status: SiteStatus
+
+    init(_ status: SiteStatus) { self.status = status }
+
+    private enum Name: String, CodingKey {
+        case role, epoch, lineage, link, revision, peerRevision, missingEntries, missingBytes, recoveryPointSeconds
+        case retentionHeadroomBytes, fencing, lastDrill, peer, frozen
+    }
+
+    func encode(to encoder: any Encoder) throws {
+        var object = encoder.container(keyedBy: Name.self)
+        try object.encode(status.role.rawValue, forKey: .role)
+        try object.encode(status.epoch, forKey: .epoch)
+        try object.encode(status.lineage, forKey: .lineage)
+        try object.encode(status.link.rawValue, forKey: .link)
+        try object.encode(status.revision, forKey: .revision)
+        // Encoded also where they are null: the fields are always there.
+        try object.encode(status.peerRevision, forKey: .peerRevision)
+        try object.encode(status.missingEntries, forKey: .missingEntries)
+        try object.encode(status.missingBytes, forKey: .missingBytes)
+        try object.encode(status.recoveryPointSeconds, forKey: .recoveryPointSeconds)
+        try object.encode(status.retentionHeadroomBytes, forKey: .retentionHeadroomBytes)
+        try object.encode(status.fencing, forKey: .fencing)
+        try object.encodeNil(forKey: .lastDrill)
+        try object.encode(status.peer, forKey: .peer)
+        try object.encode(status.isFrozen, forKey: .frozen)
+    }
+
+    /// The same for people.
+    var lines: [String] {
+        let recovery = status.recoveryPointSeconds.map { "\($0) s" } ?? "not known"
+        let peer = status.peerRevision.map { "\($0)" } ?? "not known"
+        var lines = [
+            "role \(status.role.rawValue)\(status.isFrozen ? ", handing over" : "")  epoch \(status.epoch)"
+                + "  lineage \(status.lineage.isEmpty ? "none" : status.lineage)",
+            "revision \(status.revision)  there \(peer)  link \(status.link.rawValue)",
+        ]
+        if !status.peer.isEmpty { lines.append("other site \(status.peer.joined(separator: ","))") }
+        if let entries = status.missingEntries {
+            lines.append("missing \(entries) revisions, about \(Units.bytes(status.missingBytes ?? 0))")
+        }
+        if status.role == .standby { lines.append("recovery point \(recovery)") }
+        if let headroom = status.retentionHeadroomBytes { lines.append("headroom \(Units.bytes(headroom))") }
+        lines.append("fencing \(status.fencing)")
+        return lines
+    }
+}
