@@ -13,7 +13,8 @@ struct SiteCommand: ParsableCommand {
               holdfast site status --endpoint 10.0.2.1:7001
             """,
         subcommands: [
-            Enroll.self, Follow.self, Status.self, Switchover.self, Promote.self, Rejoin.self,
+            Enroll.self, Follow.self, Status.self, Switchover.self, Promote.self, Rejoin.self, OrphansCommand.self,
+            Limit.self,
         ])
 
     /// `site enroll`.
@@ -120,6 +121,32 @@ struct SiteCommand: ParsableCommand {
                 try await store.promoteSite(acceptingLossOf: seconds)
             }
             try await global.showSite("this site is the primary")
+        }
+    }
+
+    /// `site limit`.
+    struct Limit: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Bound what the primary keeps for a standby that does not keep up.",
+            discussion: """
+                Past either bound a standby that is too far behind must be seeded anew.
+
+                Example:
+                  holdfast site limit --keep-bytes 16000000000 --keep-hours 168
+                """)
+
+        @Option(help: ArgumentHelp("Bytes of the feed.", valueName: "bytes"))
+        var keepBytes: UInt64
+        @Option(help: ArgumentHelp("Age of the oldest write that is kept for it.", valueName: "hours"))
+        var keepHours: UInt64
+        @OptionGroup(title: "Global options")
+        var global: GlobalOptions
+
+        func run() async throws {
+            try await global.withStore { store in
+                try await store.limitSite(bytes: keepBytes, seconds: keepHours * 3_600)
+            }
+            try await global.showSite("kept for the standby: at most \(Units.bytes(keepBytes)), and \(keepHours) hours")
         }
     }
 

@@ -56,7 +56,7 @@ package enum ModelName {
     }
 
     /// The name and version of a key; nil if it is not one of a version.
-    static func decode(_ key: Bytes) -> (name: String, version: String)? {
+    package static func decode(_ key: Bytes) -> (name: String, version: String)? {
         guard key.starts(with: allKeys) else { return nil }
         let rest = key.dropFirst(allKeys.count)
         guard let slash = rest.lastIndex(of: UInt8(ascii: "/")) else { return nil }

@@ -36,6 +36,9 @@ final class Router: Sendable {
         var nextLearning: NIODeadline?
         /// Reaches nodes that hints name; nil once the router is closed.
         var makeTarget: (@Sendable (Endpoint) -> any RequestTarget)?
+        /// The highest epoch of a pair of sites that this client has seen, and the targets that know it.
+        var word: SiteWord?
+        var told: Set<String> = []
         var session: ClientSession?
         var sessionOpening: [CheckedContinuation<Result<ClientSession, HoldfastError>, Never>]?
     }
@@ -97,6 +100,11 @@ final class Router: Sendable {
             guard let target = pick(route) else {
                 throw isWrite && mayHaveHappened ? outcomeUnknown(Self.closed) : Self.closed
             }
+            if let word = untold(target) {
+                // A primary that was cut off learns here that it is none any more, before it is asked for anything.
+                _ = try? await target.call(
+                    .siteEpoch, .written { word.encode(into: &$0) }, deadline: min(deadline, .now() + .seconds(1)))
+            }
             do throws(CallFailure) {
                 let answer = try await target.call(kind, body, deadline: min(deadline, .now() + attempt))
                 answered(target, route)
@@ -105,7 +113,7 @@ final class Router: Sendable {
                 mayHaveHappened = mayHaveHappened || error.mayHaveHappened
                 // What a node said tells more than that the last attempt ran out of time.
                 if error.error.code != .deadlineExceeded || last == nil { last = error.error }
-                let follows = error.error.code == .fenced && follow(error.error)
+                let follows = error.error.code == .fenced && follow(error.error, from: target.name)
                 guard follows || Self.isWorthRepeating(error.error.code) else {
                     // One disk is full; a quorum of others makes a version durable as well.
                     if case .uploads = route, error.error.code == .resourceExhausted,
@@ -244,7 +252,8 @@ final class Router: Sendable {
         } catch {
             // Nothing of the caller's was sent: opening a session that nobody uses changes nothing.
             let code = error.code == .outcomeUnknown ? .unavailable : error.code
-            result = .failure(HoldfastError(code, "no session could be opened: \(error.message)"))
+            result = .failure(
+                HoldfastError(code, "no session could be opened: \(error.message)", details: error.details))
         }
         let made = result
         let waiting = state.withLock { state -> [SessionContinuation] in
@@ -317,8 +326,34 @@ final class Router: Sendable {
         }
     }
 
+    /// What a target is to be told before it is asked; nil if it was, or there is nothing to tell.
+    private func untold(_ target: any RequestTarget) -> SiteWord? {
+        state.withLock { state in
+            guard let word = state.word, state.told.insert(target.name).inserted else { return nil }
+            return word
+        }
+    }
+
+    /// The highest epoch of a pair of sites that this client has seen; 0 for none.
+    var knownEpoch: UInt64 { state.withLock { $0.word?.epoch ?? 0 } }
+
+    /// Keeps the highest epoch; `name` is who told it.
+    private func note(_ word: SiteWord, from name: String) {
+        state.withLock { state in
+            if let known = state.word, known.lineage == word.lineage, known.epoch >= word.epoch { return }
+            state.word = word
+            state.told = [name]
+        }
+    }
+
     /// Goes to the site that a fenced one names as the primary; false where none is named, or this is a node's own router.
-    private func follow(_ error: HoldfastError) -> Bool {
+    private func follow(_ error: HoldfastError, from name: String) -> Bool {
+        if let epoch = error.details["epoch"].flatMap({ UInt64($0) }),
+            let lineage = error.details["lineage"].flatMap({ Lineage(hex: $0) }),
+            let site = error.details["site"].flatMap({ SiteID(hex: $0) })
+        {
+            note(SiteWord(epoch: epoch, lineage: lineage, site: site), from: name)
+        }
         let names = error.details["primary"]?.split(separator: ",").compactMap { Endpoint(String($0)) } ?? []
         guard let first = names.first, state.withLock({ $0.nextLearning != nil }) else { return false }
         know(names)
@@ -365,6 +400,7 @@ final class Router: Sendable {
             let report = try Store.decode(answer) { reader throws(DecodeError) in
                 try MembershipReport.decode(from: &reader)
             }
+            if let word = report.site { note(word, from: target.name) }
             know(report.addresses.compactMap { Endpoint($0.endpoint) })
         } catch {
             // A node of an older version, or one that has just gone: what is known goes on being used.

@@ -44,6 +44,11 @@ final class FigureSampler: Sendable {
         set("members", UInt64(now.members.voters.count), [("role", "voter")])
         set("members", UInt64(now.members.learners.count + now.members.nextLearners.count), [("role", "learner")])
         set("configuration_is_joint", now.members.isJoint ? 1 : 0)
+        for role in SiteStatus.Role.allCases {
+            set("site_role", role.rawValue == "\(now.site.role)" ? 1 : 0, [("role", role.rawValue)])
+        }
+        set("site_epoch", now.site.epoch)
+        set("site_epoch_seen", now.site.seen)
         let (through, missing) = chunks.completeness
         set("complete_revision", min(through, now.applied.revision))
         set("missing_bytes", missing)
@@ -90,6 +95,8 @@ final class FigureSampler: Sendable {
         set("chunks_accepted_bytes", figures.acceptedBytes)
         set("chunks_fetched", figures.fetchedChunks)
         set("chunks_fetched_bytes", figures.fetchedBytes)
+        set("site_chunks_fetched", figures.siteChunks)
+        set("site_chunks_fetched_bytes", figures.siteBytes)
         set("chunks_served", figures.servedChunks)
         set("chunks_served_bytes", figures.servedBytes)
         for (reason, count) in [

@@ -56,6 +56,10 @@ final class MemberState: Sendable {
         var fenceDetails: [String: String] {
             var details = ["epoch": String(site.seen)]
             if let peer = site.peer { details["primary"] = peer.endpoints.joined(separator: ",") }
+            if let word = SiteWord(site, own: lineage) {
+                details["lineage"] = word.lineage.hex
+                details["site"] = word.site.hex
+            }
             return details
         }
 

@@ -136,7 +136,8 @@ struct MembershipRequests: Sendable {
                     incarnation: now.roster[node]?.incarnation ?? .zero)
             },
             removed: now.roster.records.filter(\.isRemoved).map(\.node),
-            nextID: now.roster.nextID(beside: now.members), featureVersion: now.featureVersion)
+            nextID: now.roster.nextID(beside: now.members), featureVersion: now.featureVersion,
+            site: SiteWord(now.site, own: now.lineage))
     }
 
     private func details(of node: NodeID) -> [String: String] {

@@ -42,6 +42,43 @@ extension Store {
     /// Lets this site follow the other one again: what only this one has is kept as orphans, and undone. Returns when it follows.
     public func rejoinSite() async throws(HoldfastError) { _ = try await verb(.rejoin) }
 
+    /// What was undone by rewinds of this site and is kept, up to `limit` after one of them, in the order of the rewinds.
+    public func siteOrphans(after last: SiteOrphan? = nil, limit: Int = 1_000) async throws(HoldfastError)
+        -> [SiteOrphan]
+    {
+        var orphans: [SiteOrphan] = []
+        var (rewind, revision) = (last?.rewind ?? 0, last?.revision ?? 0)
+        while orphans.count < limit {
+            let answer = try await router.send(
+                .siteOrphans,
+                .written {
+                    $0.varint(rewind)
+                    $0.varint(revision)
+                }, to: .leader, deadline: deadline)
+            let page = try Self.decode(answer) { reader throws(DecodeError) in
+                var page: [SiteOrphan] = []
+                for _ in 0..<(try reader.count(itemBytes: 1)) {
+                    page.append(try SiteOrphan(reader.varint(), Orphan.decode(from: &reader)))
+                }
+                return page
+            }
+            guard let end = page.last else { break }
+            (rewind, revision) = (end.rewind, end.revision)
+            orphans += page
+        }
+        return Array(orphans.prefix(limit))
+    }
+
+    /// Forgets the orphans of all rewinds through one (`SiteOrphan.rewind`); the chunks that only they named go with the next sweep.
+    public func dropSiteOrphans(through rewind: UInt64) async throws(HoldfastError) {
+        _ = try await verb(.dropOrphans(through: rewind))
+    }
+
+    /// What the feed may keep for a standby that does not keep up: bytes of entries, and their age. Past either it must be seeded anew.
+    public func limitSite(bytes: UInt64, seconds: UInt64) async throws(HoldfastError) {
+        _ = try await verb(.limit(SiteCaps(bytes: bytes, milliseconds: seconds * 1_000)))
+    }
+
     private func verb(_ verb: SiteVerb) async throws(HoldfastError) -> ByteBuffer {
         let limit = deadline
         return try await router.send(

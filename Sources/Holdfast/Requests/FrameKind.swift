@@ -56,6 +56,9 @@ package enum FrameKind: UInt8, Sendable, CaseIterable {
     case sitePoll = 72
     case siteChunks = 73
     case siteHashes = 74
+    case siteOrphans = 75
+    /// An epoch that a client has seen, told to a node that may not have heard of it.
+    case siteEpoch = 76
 
     // Chunk messages on request connections, chunk bytes on bulk connections.
     case chunkMessage = 56

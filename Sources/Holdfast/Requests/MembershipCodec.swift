@@ -50,6 +50,8 @@ struct MembershipReport: Sendable, Hashable {
     var nextID: UInt64
     /// The replicated feature version.
     var featureVersion: UInt32
+    /// The cluster's pair of sites, if it belongs to one.
+    var site: SiteWord?
 
     func encode(into writer: inout ByteWriter) {
         writer.text(cluster)
@@ -62,7 +64,16 @@ struct MembershipReport: Sendable, Hashable {
         for node in removed { writer.varint(node) }
         writer.varint(nextID)
         writer.varint(UInt64(featureVersion))
+        if let site {
+            // A section, as in other answers: number, length, bytes.
+            var section = ByteWriter()
+            site.encode(into: &section)
+            writer.byte(Self.siteSection)
+            writer.string(section.bytes[...])
+        }
     }
+
+    private static let siteSection: UInt8 = 4
 
     /// Bytes of later versions may follow.
     static func decode(from reader: inout ByteReader) throws(DecodeError) -> MembershipReport {
@@ -73,6 +84,13 @@ struct MembershipReport: Sendable, Hashable {
         for _ in 0..<(try reader.count(itemBytes: 1)) { report.removed.append(try reader.varint()) }
         report.nextID = try reader.varint()
         report.featureVersion = UInt32(clamping: try reader.varint())
+        while reader.remaining > 0 {
+            let number = try reader.byte()
+            let bytes = try reader.string()
+            guard number == siteSection else { continue }
+            var section = ByteReader(bytes)
+            report.site = try SiteWord.decode(from: &section)
+        }
         return report
     }
 }

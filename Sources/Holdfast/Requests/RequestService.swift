@@ -95,7 +95,8 @@ final class RequestService: @unchecked Sendable {
             }
             aside.handle(kind, body, deadline: deadline, reply: reply)
         case .changeMembership, .membership, .publish, .clusterStatus, .nodeStatus, .metrics, .chunkMessage,
-            .snapshotManifest, .siteVerb, .siteStatus, .sitePoll, .siteChunks, .siteHashes:
+            .snapshotManifest, .siteVerb, .siteStatus, .sitePoll, .siteChunks, .siteHashes,
+            .siteOrphans, .siteEpoch:
             aside.handle(kind, body, deadline: deadline, reply: reply)
         case .integrity:
             try IntegrityRequest.check(body, isMember: peer.role == .member)

@@ -26,6 +26,8 @@ final class SiteLeader: Sendable {
         var link = SiteStatus.Link.none
         /// A freeze that was seen first at a time: given up if nothing comes of it.
         var frozen: (id: Identifier, since: NIODeadline)?
+        /// When the caps of what is kept for the standby were looked at last.
+        var ticked = NIODeadline.now()
     }
 
     private let stores: SiteStores
@@ -39,6 +41,8 @@ final class SiteLeader: Sendable {
     private static let patience = TimeAmount.seconds(3)
     /// How long a primary stays frozen without a grant.
     static let freezePatience = TimeAmount.seconds(10)
+    /// Time alone ends a hold at most this much late.
+    private static let tickPause = TimeAmount.seconds(60)
 
     init(stores: SiteStores, plane: SitePlane, logger: Logger) {
         self.stores = stores
@@ -56,8 +60,13 @@ final class SiteLeader: Sendable {
                     let hasMore = try await pollOnce()
                     if now.site.role == .standby || now.site.switchover != nil { pause = Self.standbyPause }
                     if hasMore { pause = 0 }
-                    try await giveUpFreeze()
+                    try await lookAfter()
                 } catch {
+                    do throws(HoldfastError) {
+                        try await lookAfter()
+                    } catch {
+                        logger.debug("this site", metadata: ["error": "\(error.message)"])
+                    }
                     known.withLock { if $0.link != .none { $0.link = Self.link(after: error) } }
                     logger.debug("the other site", metadata: ["error": "\(error.message)"])
                 }
@@ -209,9 +218,18 @@ final class SiteLeader: Sendable {
 
     // MARK: Ending what was begun
 
-    /// A freeze that no grant follows is given up: whoever began it may be gone.
-    private func giveUpFreeze() async throws(HoldfastError) {
+    /// What must go on while the other site is silent, too: caps of what is kept for it, and a freeze that no grant follows, which is given
+    /// up: whoever began it may be gone.
+    private func lookAfter() async throws(HoldfastError) {
         let view = try await stores.view()
+        let isTickDue = known.withLock { known in
+            guard known.ticked + Self.tickPause <= .now() else { return false }
+            known.ticked = .now()
+            return true
+        }
+        if isTickDue, view.record.role == .primary, let hold = view.progress.hold, hold < view.state.revision {
+            try await stores.propose(.tick)
+        }
         guard let switchover = view.record.switchover, switchover.grant == nil else {
             return known.withLock { $0.frozen = nil }
         }

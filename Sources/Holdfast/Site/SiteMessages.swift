@@ -57,6 +57,37 @@ struct SiteChunksRequest: Sendable {
     }
 }
 
+/// The highest epoch that somebody has seen of a pair of sites, and who began it.
+struct SiteWord: Sendable, Hashable {
+    var epoch: UInt64
+    var lineage: Lineage
+    var site: SiteID
+
+    init(epoch: UInt64, lineage: Lineage, site: SiteID) {
+        self.epoch = epoch
+        self.lineage = lineage
+        self.site = site
+    }
+
+    /// What a site of a pair knows itself; nil for one that is alone.
+    init?(_ record: SiteRecord, own: SiteID?) {
+        guard record.role != .alone, let own else { return nil }
+        // Of each parity only one of the two begins epochs.
+        let isOwn = (record.seen % 2 == 1) == record.beginsOddEpochs
+        self.init(epoch: record.seen, lineage: record.lineage, site: isOwn ? own : record.peer?.site ?? own)
+    }
+
+    func encode(into writer: inout ByteWriter) {
+        writer.varint(epoch)
+        writer.identifier(lineage)
+        writer.identifier(site)
+    }
+
+    static func decode(from reader: inout ByteReader) throws(DecodeError) -> SiteWord {
+        SiteWord(epoch: try reader.varint(), lineage: try reader.identifier(), site: try reader.identifier())
+    }
+}
+
 /// What an operator, or the other site in an operator's name, asks of a site's leader.
 enum SiteVerb: Sendable {
     case enroll(milliseconds: UInt64)
@@ -67,6 +98,8 @@ enum SiteVerb: Sendable {
     /// Nil accepts a loss that nobody knows.
     case promote(acceptedMilliseconds: UInt64?)
     case rejoin
+    case dropOrphans(through: UInt64)
+    case limit(SiteCaps)
 
     func encode(into writer: inout ByteWriter) {
         switch self {
@@ -87,6 +120,12 @@ enum SiteVerb: Sendable {
             writer.bool(accepted != nil)
             if let accepted { writer.varint(accepted) }
         case .rejoin: writer.byte(6)
+        case .dropOrphans(let rewind):
+            writer.byte(7)
+            writer.varint(rewind)
+        case .limit(let caps):
+            writer.byte(8)
+            caps.encode(into: &writer)
         }
     }
 
@@ -98,6 +137,8 @@ enum SiteVerb: Sendable {
         case 4: .switchOver
         case 5: .promote(acceptedMilliseconds: try reader.bool() ? try reader.varint() : nil)
         case 6: .rejoin
+        case 7: .dropOrphans(through: try reader.varint())
+        case 8: .limit(try SiteCaps.decode(from: &reader))
         case let tag: throw .unknownTag(what: "site verb", tag)
         }
     }

@@ -38,6 +38,8 @@ final class SiteService: Sendable {
         case .sitePoll: return try await source.poll(body, deadline: deadline)
         case .siteChunks: return try await source.chunks(body)
         case .siteHashes: return try await source.hashes(body)
+        case .siteOrphans: return try await source.orphans(body)
+        case .siteEpoch: return try await source.heard(body)
         case .siteStatus:
             try stores.requireLeader()
             let status = try await status()
@@ -64,6 +66,13 @@ final class SiteService: Sendable {
         case .switchOver: try await switchOver(deadline: deadline)
         case .promote(let accepted): try await promote(accepted)
         case .rejoin: try await rejoin(deadline: deadline)
+        case .dropOrphans(let rewind):
+            // A bounded number at a time.
+            while NIODeadline.now() < deadline {
+                guard case .deleted(_, let count) = try await stores.propose(.dropOrphans(rewind: rewind)), count > 0
+                else { break }
+            }
+        case .limit(let caps): try await stores.propose(.limit(caps))
         }
         return ByteBuffer()
     }

@@ -16,6 +16,8 @@ final class SiteSource: Sendable {
 
     /// Words of the standby change the rows at most this often, but for one that a switchover waits for.
     private static let acknowledgePause = TimeAmount.seconds(1)
+    /// Orphans that one answer is made of at most.
+    private static let orphansMax = 64
 
     init(stores: SiteStores, logger: Logger) {
         self.stores = stores
@@ -120,6 +122,41 @@ final class SiteSource: Sendable {
             writer.varint(chunks.count)
             for chunk in chunks { writer.digest(chunk) }
         }
+    }
+
+    /// Orphans after one, as many as fit an answer; none at the end.
+    func orphans(_ body: ByteBuffer) async throws(HoldfastError) -> ByteBuffer {
+        let (rewind, revision) = try Store.decode(body) { reader throws(DecodeError) in
+            (try reader.varint(), try reader.varint())
+        }
+        let found = try await stores.read { rows in
+            var bytes = 0
+            return try Orphan.list(after: rewind, revision: revision, limit: Self.orphansMax, rows: rows).prefix {
+                // The first always fits.
+                let fits = bytes < Limits.sitePollBytesMax
+                bytes += $0.orphan.entry.bytes.count
+                return fits
+            }
+        }
+        return .written { writer in
+            writer.varint(found.count)
+            for (rewind, orphan) in found {
+                writer.varint(rewind)
+                orphan.encode(into: &writer)
+            }
+        }
+    }
+
+    /// Somebody has seen an epoch elsewhere.
+    func heard(_ body: ByteBuffer) async throws(HoldfastError) -> ByteBuffer {
+        let word = try Store.decode(body) { reader throws(DecodeError) in try SiteWord.decode(from: &reader) }
+        let record = stores.state.now.site
+        guard record.role != .alone, word.lineage == record.lineage, word.epoch > record.seen else {
+            return ByteBuffer()
+        }
+        stores.hear(word.epoch)
+        try await stores.propose(.fence(epoch: word.epoch, by: word.site))
+        return ByteBuffer()
     }
 
     /// The chain hashes after some revisions; zero for one that the feed does not have.

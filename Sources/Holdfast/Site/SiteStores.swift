@@ -44,7 +44,12 @@ struct SiteStores: Sendable {
     /// Hears of an epoch: a leader stops acknowledging writes of a lower one at once.
     func hear(_ other: SiteReport, as record: SiteRecord) {
         guard record.role != .alone, other.lineage == record.lineage, other.seen > record.seen else { return }
-        replica.loop.execute { [replica] in replica.heardEpoch = max(replica.heardEpoch, other.seen) }
+        hear(other.seen)
+    }
+
+    /// Hears of an epoch of this pair of sites.
+    func hear(_ epoch: UInt64) {
+        replica.loop.execute { [replica] in replica.heardEpoch = max(replica.heardEpoch, epoch) }
     }
 
     /// Proposes a command and throws what it is refused with.

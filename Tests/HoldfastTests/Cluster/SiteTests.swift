@@ -148,10 +148,43 @@ extension ClusterTests {
                 }
                 #expect(try await old.text("new", consistency: .stale) == "1")
                 #expect(try await old.text("orphan", consistency: .stale) == nil)
+                let orphans = try await old.siteOrphans()
+                #expect(orphans.map(\.changes) == [[.put("orphan", Array("1".utf8))]])
+                let last = try #require(orphans.last)
+                #expect(last.epoch == 1 && last.revision == 2)
+                #expect(try await old.siteOrphans(after: last).isEmpty)
+                try await old.dropSiteOrphans(through: last.rewind)
+                #expect(try await old.siteOrphans().isEmpty)
                 let hashes = [
                     try await primary.statuses().first?.feedHash, try await standby.statuses().first?.feedHash,
                 ]
                 #expect(hashes[0] == hashes[1])
+            }
+        }
+
+        @Test func `a client that has seen a higher epoch fences a primary that nobody else told`() async throws {
+            try await withSites { primary, standby, here, there in
+                try await here.put("a", "1")
+                try await caughtUp(here, there)
+                // The primary hears nothing: it is told by the client alone, which knows both.
+                try await primary.stop(1)
+                try await there.promoteSite(acceptingLossOf: nil)
+                let both = try await TestCluster.client(
+                    of: Array(standby.members.values) + Array(primary.members.values))
+                try await eventually("the client has seen the epoch") {
+                    _ = try await both.store.status()
+                    return both.store.router.knownEpoch == 2
+                }
+                try await standby.stop(1)
+                try await primary.start(1)
+                _ = try await primary.leader()
+                #expect(try await here.siteStatus().role == .primary, "nobody told it")
+                let refused = await refusal {
+                    try await both.store.withTimeout(milliseconds: 3_000).put("late", "1")
+                }
+                #expect(refused != nil)
+                #expect(try await primary.store(1).siteStatus().role == .fenced)
+                await both.stop()
             }
         }
     }

@@ -175,6 +175,15 @@ final class TestCluster: Sendable {
         return node.store
     }
 
+    /// A client of these nodes; whoever makes it stops it.
+    static func client(of endpoints: [String]) async throws -> HoldfastNode {
+        let node = try HoldfastNode(NodeConfiguration(.client(endpoints: endpoints)), logger: quiet)
+        try await node.start()
+        // It learns about members, and epochs, at answers.
+        _ = try await node.store.status()
+        return node
+    }
+
     /// The running member that leads, by its own word; waits for one.
     func leader() async throws -> UInt64 {
         var found: UInt64?
