@@ -18,6 +18,9 @@ extension Applier {
         }
         state.compactRevision = min(state.compactRevision, state.revision)
         lowerCompleteness(&group)
+        site.rewoundIndex = group.index
+        group.overlay.putUnread(RowKey.site, site.encoded())
+        group.output.site = site
         group.overlay.settle()
         group.output.rewound = ApplyOutput.Rewound(
             revision: state.revision, publishedRevision: try ModelReader.lastPublish(at: state, rows: group.overlay))

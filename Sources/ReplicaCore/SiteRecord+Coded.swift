@@ -86,6 +86,7 @@ extension SiteRecord: Coded {
             writer.digest(enrolment.token)
             writer.varint(enrolment.expires)
         }
+        writer.varint(rewoundIndex)
         writer.varint(branches.count)
         for branch in branches {
             writer.varint(branch.epoch)
@@ -108,6 +109,7 @@ extension SiteRecord: Coded {
         if try reader.bool() {
             record.enrolment = Enrolment(token: try reader.digest(), expires: try reader.varint())
         }
+        record.rewoundIndex = try reader.varint()
         for _ in 0..<(try reader.count(itemBytes: 1 + Digest.byteCount)) {
             let epoch = try reader.varint()
             record.branches.append(Branch(epoch: epoch, position: try SitePosition.decode(from: &reader)))

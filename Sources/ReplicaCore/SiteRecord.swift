@@ -108,6 +108,8 @@ package struct SiteRecord: Sendable, Hashable {
     package internal(set) var enrolment: Enrolment?
     /// The epochs that this site knows the beginning of, ascending; the newest `Limits.siteBranchesMax`.
     package internal(set) var branches: [Branch] = []
+    /// The log index of the last rewind: what was said of revisions at lower indexes was said of a history that is undone. 0 for none.
+    package internal(set) var rewoundIndex: UInt64 = 0
 
     package init() {}
 

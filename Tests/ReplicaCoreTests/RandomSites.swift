@@ -65,6 +65,7 @@ extension SeededRandom {
                 id: identifier(), begun: number(), grant: chance(1, in: 2) ? grant() : nil)
         }
         if chance(1, in: 2) { record.enrolment = SiteRecord.Enrolment(token: digest(), expires: number()) }
+        record.rewoundIndex = number()
         record.branches = some { SiteRecord.Branch(epoch: $0.number(), position: $0.position()) }
         return record
     }

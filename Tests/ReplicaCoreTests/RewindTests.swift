@@ -35,6 +35,8 @@ import Testing
         #expect(old.record.role == .fenced && old.position.revision > 5)
         try rewind(&pair)
         #expect(pair.sites[0].position.revision == 5)
+        #expect(pair.sites[0].record.rewoundIndex == pair.sites[0].replica.applier.state.index)
+        #expect(old.record.rewoundIndex == 0)
         #expect(
             pair.sites[0].shared
                 == pair.sites[1].shared.filter { row in

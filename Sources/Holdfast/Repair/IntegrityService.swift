@@ -65,6 +65,13 @@ final class IntegrityService: Sendable {
                 do throws(HoldfastError) {
                     if let fault { throw fault }
                     let state = view.state
+                    if state.index > index {
+                        // A rewind came between: the revision may be another one now, or none.
+                        let rewound = try RequestService.rows { () throws(RowError) in
+                            try SiteView(loading: view.rows).record.rewoundIndex
+                        }
+                        guard rewound <= index else { return continuation.resume(returning: .success(.nothing)) }
+                    }
                     // The row of the state stands for the revision that it names: at the same index there is no other.
                     if state.index == index || state.revision == revision {
                         return continuation.resume(

@@ -75,6 +75,18 @@ struct MembershipReport: Sendable, Hashable {
 
     private static let siteSection: UInt8 = 4
 
+    /// The section about sites among those that follow; what is not in the form of sections is of a later version.
+    private static func site(_ reader: inout ByteReader) throws(DecodeError) -> SiteWord? {
+        while reader.remaining > 0 {
+            let number = try reader.byte()
+            let bytes = try reader.string()
+            guard number == siteSection else { continue }
+            var section = ByteReader(bytes)
+            return try SiteWord.decode(from: &section)
+        }
+        return nil
+    }
+
     /// Bytes of later versions may follow.
     static func decode(from reader: inout ByteReader) throws(DecodeError) -> MembershipReport {
         var report = MembershipReport(
@@ -84,13 +96,7 @@ struct MembershipReport: Sendable, Hashable {
         for _ in 0..<(try reader.count(itemBytes: 1)) { report.removed.append(try reader.varint()) }
         report.nextID = try reader.varint()
         report.featureVersion = UInt32(clamping: try reader.varint())
-        while reader.remaining > 0 {
-            let number = try reader.byte()
-            let bytes = try reader.string()
-            guard number == siteSection else { continue }
-            var section = ByteReader(bytes)
-            report.site = try SiteWord.decode(from: &section)
-        }
+        report.site = try? Self.site(&reader)
         return report
     }
 }
