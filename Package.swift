@@ -26,8 +26,8 @@ let package = Package(
         .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     ],
     targets: [
-        // C: processor instructions and Linux calls; libcrypto's SHA-256.
-        .target(name: "CHoldfast", linkerSettings: [.linkedLibrary("crypto")]),
+        // C: processor instructions and Linux calls; libcrypto's SHA-256, libzstd.
+        .target(name: "CHoldfast", linkerSettings: [.linkedLibrary("crypto"), .linkedLibrary("zstd")]),
         .systemLibrary(name: "CRocksDB", pkgConfig: "rocksdb", providers: [.apt(["librocksdb-dev"])]),
         .target(name: "CRocksDBShim", linkerSettings: [.linkedLibrary("rocksdb")]),
 

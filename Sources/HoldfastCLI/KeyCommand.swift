@@ -62,7 +62,7 @@ struct KeyPut: AsyncParsableCommand {
     }
 }
 
-/// `key get KEY [--revision N] [--stale]`.
+/// `key get KEY [--revision N] [--stale | --min-revision N]`.
 struct KeyGet: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "get",
@@ -79,14 +79,14 @@ struct KeyGet: AsyncParsableCommand {
     var key: String
     @Option(help: ArgumentHelp("Read as of this revision.", valueName: "n"))
     var revision: UInt64?
-    @Flag(help: "Take whatever the node has applied: needs no quorum and may be old.")
-    var stale = false
+    @OptionGroup
+    var read: ReadOptions
     @OptionGroup(title: "Global options")
     var global: GlobalOptions
 
     func run() async throws {
         let found = try await global.withStore { store in
-            try await store.get(Key(key), at: revision, consistency: stale ? .stale : .linearizable)
+            try await store.get(Key(key), at: revision, consistency: read.consistency)
         }
         guard let found else { throw Missing.key(key, revision: revision) }
         if global.json {
@@ -148,8 +148,8 @@ struct KeyListVerb: AsyncParsableCommand {
     var revision: UInt64?
     @Flag(help: "Highest key first.")
     var descending = false
-    @Flag(help: "Take whatever the node has applied: needs no quorum and may be old.")
-    var stale = false
+    @OptionGroup
+    var read: ReadOptions
     @OptionGroup(title: "Global options")
     var global: GlobalOptions
 
@@ -160,7 +160,7 @@ struct KeyListVerb: AsyncParsableCommand {
     func run() async throws {
         let pages = KeyPages(
             prefix: Key(prefix), limit: limit, order: descending ? .descending : .ascending,
-            consistency: stale ? .stale : .linearizable)
+            consistency: read.consistency)
         let list = try await global.withStore { store in try await pages.read(store, at: revision) }
         if global.json {
             StandardOutput.json(KeyListDocument(list))

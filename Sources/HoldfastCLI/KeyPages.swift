@@ -16,10 +16,10 @@ struct KeyPages {
         var list = try await store.list(
             .prefix(prefix), limit: limit, order: order, at: revision, consistency: consistency)
         while list.more, let last = list.keys.last, limit == 0 || list.keys.count < limit {
-            // The revision is fixed now, so a node that is behind would only make us wait.
+            // The revision is fixed now: any node that has it will do.
             let page = try await store.list(
                 rest(after: last.key), limit: limit == 0 ? 0 : limit - list.keys.count, order: order, at: list.revision,
-                consistency: consistency)
+                consistency: consistency == .linearizable ? .linearizable : .atLeast(list.revision))
             list.keys += page.keys
             list.more = page.more && !page.keys.isEmpty
         }

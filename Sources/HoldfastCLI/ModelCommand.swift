@@ -22,11 +22,15 @@ struct ModelListVerb: AsyncParsableCommand {
 
     @Argument(help: "Only the versions of this model.")
     var name: String?
+    @OptionGroup
+    var read: ReadOptions
     @OptionGroup(title: "Global options")
     var global: GlobalOptions
 
     func run() async throws {
-        let models = try await global.withStore { store in try await store.models(named: name) }
+        let models = try await global.withStore { store in
+            try await store.models(named: name, consistency: read.consistency)
+        }
         if global.json {
             StandardOutput.json(["models": models.map { VersionDocument($0) }])
             return

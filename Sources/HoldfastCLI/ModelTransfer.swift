@@ -129,6 +129,8 @@ struct ModelPull: AsyncParsableCommand {
     var directory: String
     @Flag(help: "Replace files that have other content.")
     var force = false
+    @OptionGroup
+    var read: ReadOptions
     @OptionGroup(title: "Global options")
     var global: GlobalOptions
 
@@ -138,7 +140,8 @@ struct ModelPull: AsyncParsableCommand {
         let result = try await global.withStore { store in
             defer { progress.finish() }
             return try await store.pull(
-                reference, into: directory, force: force, progress: { progress.update($0) })
+                reference, into: directory, force: force, consistency: read.consistency,
+                progress: { progress.update($0) })
         }
         if global.json {
             StandardOutput.json(PulledDocument(result))

@@ -52,55 +52,6 @@ struct OrphansCommand: ParsableCommand {
         }
     }
 
-    /// `site orphans replay --if-absent`.
-    struct Replay: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Write the orphaned keys at the primary, where nobody has written them since.",
-            discussion: """
-                Keys alone: deletions are not repeated, and a version of a model is pushed again from where it came.
-
-                Example:
-                  holdfast site orphans replay --if-absent
-                """)
-
-        @Flag(help: "Required: a key that exists at the primary is left as it is.")
-        var ifAbsent = false
-        @OptionGroup(title: "Global options")
-        var global: GlobalOptions
-
-        func validate() throws {
-            guard ifAbsent else { throw ValidationError("say --if-absent: nothing else is ever replayed") }
-        }
-
-        func run() async throws {
-            // Of several orphans of a key the last one is what the old primary had.
-            var latest: [Key: [UInt8]] = [:]
-            var order: [Key] = []
-            try await global.forEachOrphan { orphan in
-                for case .put(let key, let value) in orphan.changes {
-                    if latest.updateValue(value, forKey: key) == nil { order.append(key) }
-                }
-            }
-            let values = latest
-            let keys = order
-            let replayed = try await global.withStore { store in
-                var replayed = 0
-                for key in keys {
-                    guard let value = values[key] else { continue }
-                    do {
-                        // The standby names the primary, and the client goes there.
-                        try await store.put(key, value, ifRevision: 0)
-                        replayed += 1
-                    } catch let error as HoldfastError where error.code == .preconditionFailed {
-                        StandardError.line("left as it is: \(key)")
-                    }
-                }
-                return replayed
-            }
-            StandardOutput.line("\(replayed) of \(keys.count) keys were written")
-        }
-    }
-
     /// `site orphans drop --through N`.
     struct Drop: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -121,7 +72,7 @@ struct OrphansCommand: ParsableCommand {
 
 extension GlobalOptions {
     /// Calls `body` for every orphan, in order.
-    fileprivate func forEachOrphan(_ body: (SiteOrphan) -> Void) async throws {
+    func forEachOrphan(_ body: (SiteOrphan) -> Void) async throws {
         try await withStore { store in
             var last: SiteOrphan?
             while true {
@@ -160,7 +111,7 @@ struct OrphanDocument: Encodable {
                 let text = EncodedBytes(value)
                 return Change(type: "put", name: "\(key)", value: text.text, encoding: text.encoding)
             case .delete(let keys): return Change(type: "delete", name: keys)
-            case .published(let name, let version): return Change(type: "published", name: "\(name)@\(version)")
+            case .published(let model): return Change(type: "published", name: "\(model.name)@\(model.version)")
             case .retired(let name, let version): return Change(type: "retired", name: "\(name)@\(version)")
             }
         }

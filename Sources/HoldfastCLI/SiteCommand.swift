@@ -14,7 +14,7 @@ struct SiteCommand: ParsableCommand {
             """,
         subcommands: [
             Enroll.self, Follow.self, Status.self, Switchover.self, Promote.self, Rejoin.self, OrphansCommand.self,
-            Limit.self,
+            Pause.self, Resume.self, Limit.self, Verify.self, Drill.self,
         ])
 
     /// `site enroll`.
@@ -56,18 +56,43 @@ struct SiteCommand: ParsableCommand {
     struct Status: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "Show what this site is and how far the two are apart.",
-            discussion: "Example:\n  holdfast site status --json")
+            discussion: """
+                --why-not-promote lists what stands against promoting this site now, one line each: exit status 0 where
+                nothing does, 2 where something does.
+
+                Example:
+                  holdfast site status --json
+                  holdfast site status --why-not-promote
+                """)
+
+        @Flag(help: "List what stands against promoting this site.")
+        var whyNotPromote = false
 
         @OptionGroup(title: "Global options")
         var global: GlobalOptions
 
         func run() async throws {
+            if whyNotPromote { return try await showObjections() }
             let status = try await global.withStore { store in try await store.siteStatus() }
             if global.json {
                 StandardOutput.json(SiteDocument(status))
             } else {
                 for line in SiteDocument(status).lines { StandardOutput.line(line) }
             }
+        }
+
+        private func showObjections() async throws {
+            let (site, cluster) = try await global.withStore { store in
+                (try await store.siteStatus(), try await store.status())
+            }
+            let objections = SiteObjection.all(site, cluster)
+            let document = ObjectionsDocument(objections, site)
+            if global.json {
+                StandardOutput.json(document)
+            } else {
+                for line in document.lines { StandardOutput.line(line) }
+            }
+            if !objections.isEmpty { throw ExitCode(ExitStatus.conflict) }
         }
     }
 
@@ -124,32 +149,6 @@ struct SiteCommand: ParsableCommand {
         }
     }
 
-    /// `site limit`.
-    struct Limit: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(
-            abstract: "Bound what the primary keeps for a standby that does not keep up.",
-            discussion: """
-                Past either bound a standby that is too far behind must be seeded anew.
-
-                Example:
-                  holdfast site limit --keep-bytes 16000000000 --keep-hours 168
-                """)
-
-        @Option(help: ArgumentHelp("Bytes of the feed.", valueName: "bytes"))
-        var keepBytes: UInt64
-        @Option(help: ArgumentHelp("Age of the oldest write that is kept for it.", valueName: "hours"))
-        var keepHours: UInt64
-        @OptionGroup(title: "Global options")
-        var global: GlobalOptions
-
-        func run() async throws {
-            try await global.withStore { store in
-                try await store.limitSite(bytes: keepBytes, seconds: keepHours * 3_600)
-            }
-            try await global.showSite("kept for the standby: at most \(Units.bytes(keepBytes)), and \(keepHours) hours")
-        }
-    }
-
     /// `site rejoin`.
     struct Rejoin: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -180,9 +179,21 @@ struct SiteDocument: Encodable {
 
     init(_ status: SiteStatus) { self.status = status }
 
+    private struct Window: Encodable {
+        var from: String
+        var below: String
+        var bytesPerSecond: UInt64?
+
+        init(_ window: LinkPace.Window) {
+            from = LinkPaceText.time(window.fromMinute)
+            below = LinkPaceText.time(window.belowMinute)
+            bytesPerSecond = window.bytesPerSecond
+        }
+    }
+
     private enum Name: String, CodingKey {
         case role, epoch, lineage, link, revision, peerRevision, missingEntries, missingBytes, recoveryPointSeconds
-        case retentionHeadroomBytes, fencing, lastDrill, peer, frozen
+        case retentionHeadroomBytes, fencing, lastDrill, peer, frozen, paused, bytesPerSecond, windows
     }
 
     func encode(to encoder: any Encoder) throws {
@@ -199,9 +210,12 @@ struct SiteDocument: Encodable {
         try object.encode(status.recoveryPointSeconds, forKey: .recoveryPointSeconds)
         try object.encode(status.retentionHeadroomBytes, forKey: .retentionHeadroomBytes)
         try object.encode(status.fencing, forKey: .fencing)
-        try object.encodeNil(forKey: .lastDrill)
+        try object.encode(status.lastDrill.map(DrillDocument.init), forKey: .lastDrill)
         try object.encode(status.peer, forKey: .peer)
         try object.encode(status.isFrozen, forKey: .frozen)
+        try object.encode(status.pace.isPaused, forKey: .paused)
+        try object.encode(status.rateBytesPerSecond, forKey: .bytesPerSecond)
+        try object.encode(status.pace.windows.map(Window.init), forKey: .windows)
     }
 
     /// The same for people.
@@ -218,7 +232,13 @@ struct SiteDocument: Encodable {
             lines.append("missing \(entries) revisions, about \(Units.bytes(status.missingBytes ?? 0))")
         }
         if status.role == .standby { lines.append("recovery point \(recovery)") }
+        if status.role == .standby || status.pace != LinkPace() {
+            lines.append("chunks cross at \(LinkPaceText.line(status.pace, now: status.rateBytesPerSecond))")
+        }
         if let headroom = status.retentionHeadroomBytes { lines.append("headroom \(Units.bytes(headroom))") }
+        if let drill = status.lastDrill {
+            lines.append("last \(DrillDocument(drill).line), on \(Units.time(milliseconds: drill.begunMilliseconds))")
+        }
         lines.append("fencing \(status.fencing)")
         return lines
     }

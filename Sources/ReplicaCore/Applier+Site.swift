@@ -26,7 +26,8 @@ extension Applier {
         case .tick:
             lookAtCaps(&group)
             return .done(revision: state.revision)
-        case .enroll, .admit, .follow, .freeze, .unfreeze, .grant, .promote, .force, .fence, .meet:
+        case .enroll, .admit, .follow, .freeze, .unfreeze, .grant, .promote, .force, .fence, .meet, .pace,
+            .drilled:
             return try change(by: command, &group)
         }
     }

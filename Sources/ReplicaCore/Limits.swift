@@ -71,6 +71,8 @@ package enum Limits {
     package static let rewindBytesMax = 1 << 20
     /// Places in the feed that bytes and age are measured from: each a sixteenth of a cap, and twice as many in all.
     package static let siteMarksMax = 32
+    /// Windows of the day in a link's pace.
+    package static let siteWindowsMax = 16
     /// Answered polls whose revisions are not durable here yet: at one a second, a standby four minutes behind.
     package static let recoverySamplesMax = 256
 }

@@ -20,6 +20,8 @@ extension SiteCommand: Coded {
         static let limit: UInt8 = 15
         static let tick: UInt8 = 16
         static let dropOrphans: UInt8 = 17
+        static let pace: UInt8 = 32
+        static let drilled: UInt8 = 33
     }
 
     package func encode(into writer: inout ByteWriter) {
@@ -80,6 +82,12 @@ extension SiteCommand: Coded {
         case .dropOrphans(let rewind):
             writer.byte(Tag.dropOrphans)
             writer.varint(rewind)
+        case .pace(let pace):
+            writer.byte(Tag.pace)
+            pace.encode(into: &writer)
+        case .drilled(let drill):
+            writer.byte(Tag.drilled)
+            drill.encode(into: &writer)
         }
     }
 
@@ -108,6 +116,8 @@ extension SiteCommand: Coded {
         case Tag.limit: return .limit(try SiteCaps.decode(from: &reader))
         case Tag.tick: return .tick
         case Tag.dropOrphans: return .dropOrphans(rewind: try reader.varint())
+        case Tag.pace: return .pace(try SitePace.decode(from: &reader))
+        case Tag.drilled: return .drilled(try SiteDrill.decode(from: &reader))
         case let tag: throw .unknownTag(what: codedName, tag)
         }
     }

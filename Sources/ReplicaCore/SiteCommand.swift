@@ -35,6 +35,10 @@ package enum SiteCommand: Sendable, Hashable {
     case tick
     /// Forget the orphans of one rewind.
     case dropOrphans(rewind: UInt64)
+    /// How fast chunks may cross, and whether anything may.
+    case pace(SitePace)
+    /// What came of a drill.
+    case drilled(SiteDrill)
 }
 
 /// Whom to follow, and from where.

@@ -92,6 +92,8 @@ extension SiteRecord: Coded {
             writer.varint(branch.epoch)
             branch.position.encode(into: &writer)
         }
+        pace.encode(into: &writer)
+        writer.optional(lastDrill)
     }
 
     package static func decode(from reader: inout ByteReader) throws(DecodeError) -> SiteRecord {
@@ -114,6 +116,8 @@ extension SiteRecord: Coded {
             let epoch = try reader.varint()
             record.branches.append(Branch(epoch: epoch, position: try SitePosition.decode(from: &reader)))
         }
+        record.pace = try SitePace.decode(from: &reader)
+        record.lastDrill = try reader.optional(SiteDrill.self)
         guard record.seen >= record.epoch else { throw .invalid(what: codedName) }
         return record
     }

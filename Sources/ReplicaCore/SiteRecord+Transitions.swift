@@ -24,6 +24,8 @@ extension SiteRecord {
         case .force(let seen): return try force(seen: seen, at: position)
         case .fence(let epoch, let site): fence(epoch, site, own)
         case .meet(let peer): try meet(peer)
+        case .pace(let pace): try self.pace(pace)
+        case .drilled(let drill): lastDrill = drill
         case .stage, .apply, .acknowledge, .rewind, .limit, .tick, .dropOrphans:
             preconditionFailure("not a command that changes the record alone")
         }
@@ -199,6 +201,17 @@ extension SiteRecord {
     private mutating func meet(_ peer: SitePeer) throws(Refusal) {
         guard self.peer?.site == peer.site else { throw Refusal(.preconditionFailed, "that site is not the peer") }
         self.peer = peer
+    }
+
+    private mutating func pace(_ pace: SitePace) throws(Refusal) {
+        guard role != .alone else { throw Refusal(.preconditionFailed, "this cluster belongs to no pair of sites") }
+        // The standby pulls, and it alone can let go.
+        if pace.isPaused, role != .standby {
+            let place = peer.map { " at \($0.endpoints.joined(separator: ","))" } ?? ""
+            throw Refusal(
+                .preconditionFailed, "this site is \(role), and the standby is who pulls; pause the link there\(place)")
+        }
+        self.pace = pace
     }
 
     // MARK: What a standby applies

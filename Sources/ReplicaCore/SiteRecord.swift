@@ -110,6 +110,10 @@ package struct SiteRecord: Sendable, Hashable {
     package internal(set) var branches: [Branch] = []
     /// The log index of the last rewind: what was said of revisions at lower indexes was said of a history that is undone. 0 for none.
     package internal(set) var rewoundIndex: UInt64 = 0
+    /// How fast chunks cross while this site is the standby.
+    package internal(set) var pace = SitePace()
+    /// The last drill here; nil if there never was one.
+    package internal(set) var lastDrill: SiteDrill?
 
     package init() {}
 
@@ -150,6 +154,8 @@ package struct SiteRecord: Sendable, Hashable {
     mutating func begin(_ epoch: UInt64, at position: SitePosition) {
         self.epoch = epoch
         seen = max(seen, epoch)
+        // Whoever paused the link meant the link of that epoch.
+        pace.isPaused = false
         branches.removeAll { $0.epoch >= epoch }
         branches.append(Branch(epoch: epoch, position: position))
         if branches.count > Limits.siteBranchesMax { branches.removeFirst() }

@@ -54,7 +54,9 @@ extension SiteCommand {
         case .limit(let caps):
             return caps.bytes > 0 && caps.milliseconds > 0
                 ? nil : Refusal(.invalidArgument, "a cap of the feed must not be zero")
-        case .enroll, .acknowledge, .freeze, .unfreeze, .grant, .promote, .force, .fence, .rewind, .tick, .dropOrphans:
+        case .pace(let pace): return pace.refusal
+        case .enroll, .acknowledge, .freeze, .unfreeze, .grant, .promote, .force, .fence, .rewind, .tick, .dropOrphans,
+            .drilled:
             return nil
         }
     }

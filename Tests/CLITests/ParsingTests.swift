@@ -21,7 +21,7 @@ private func parse<Command>(_ type: Command.Type, _ arguments: String...) throws
         let verb = try parse(KeyGet.self, "--json", "--local", "/d", "key", "get", "k", "--stale")
         #expect(verb.global.json)
         #expect(verb.global.local == "/d")
-        #expect(verb.stale)
+        #expect(verb.read.consistency == .stale)
     }
 
     @Test func everyVerbOfTheContractIsThere() throws {

@@ -21,7 +21,7 @@ extension SeededRandom {
     }
 
     mutating func siteCommand() -> SiteCommand {
-        switch below(17) {
+        switch below(19) {
         case 0: .enroll(token: digest(), expires: number())
         case 1: .admit(token: digest(), peer())
         case 2:
@@ -48,6 +48,8 @@ extension SeededRandom {
         case 13: .meet(peer())
         case 14: .limit(SiteCaps(bytes: number(), milliseconds: number()))
         case 15: .tick
+        case 16: .pace(pace())
+        case 17: .drilled(drill())
         default: .dropOrphans(rewind: number())
         }
     }
@@ -67,7 +69,24 @@ extension SeededRandom {
         if chance(1, in: 2) { record.enrolment = SiteRecord.Enrolment(token: digest(), expires: number()) }
         record.rewoundIndex = number()
         record.branches = some { SiteRecord.Branch(epoch: $0.number(), position: $0.position()) }
+        record.pace = pace()
+        if chance(1, in: 2) { record.lastDrill = drill() }
         return record
+    }
+
+    mutating func pace() -> SitePace {
+        SitePace(
+            isPaused: chance(1, in: 2), bytesPerSecond: chance(1, in: 2) ? number() | 1 : nil,
+            windows: some {
+                SitePace.Window(
+                    from: $0.number(), below: $0.number(), bytesPerSecond: $0.chance(1, in: 2) ? $0.number() | 1 : nil)
+            })
+    }
+
+    mutating func drill() -> SiteDrill {
+        SiteDrill(
+            begun: number(), milliseconds: number(), node: number(), revision: number(), failure: text(),
+            chunks: number())
     }
 
     mutating func siteProgress() -> SiteProgress {

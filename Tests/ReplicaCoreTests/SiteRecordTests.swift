@@ -98,4 +98,18 @@ import Testing
         #expect(take(.fence(epoch: 3, by: own), record(.primary, epoch: 3))?.isWritable == true, "its own")
         #expect(take(.fence(epoch: 3, by: SiteID(5, 5)), record(.primary, epoch: 3))?.isWritable == false, "a clone's")
     }
+
+    @Test func `the standby alone pauses the link, and a change of its role ends that`() throws {
+        let paused = SitePace(isPaused: true, bytesPerSecond: 5)
+        #expect(take(.pace(paused), SiteRecord()) == nil, "it belongs to no pair")
+        #expect(take(.pace(paused), record(.primary, epoch: 1)) == nil, "the standby pulls")
+        #expect(take(.pace(SitePace(bytesPerSecond: 5)), record(.primary, epoch: 1))?.pace.bytesPerSecond == 5)
+        let standby = try #require(take(.pace(paused), record(.standby, epoch: 2)))
+        #expect(standby.pace == paused)
+        #expect(take(.force(seen: 2), standby)?.pace == SitePace(bytesPerSecond: 5))
+        let follow = SiteFollow(primary: peer, lineage: SiteID(1, 1), epoch: 4, position: here)
+        #expect(take(.follow(follow), standby)?.pace.isPaused == false)
+        let drill = SiteDrill(begun: 1, milliseconds: 2, node: 3, revision: 4, failure: "", chunks: 5)
+        #expect(take(.drilled(drill), standby)?.lastDrill == drill)
+    }
 }

@@ -1,4 +1,4 @@
-// C that Swift cannot express: processor instructions, Linux calls hidden behind _GNU_SOURCE, and libcrypto's SHA-256.
+// C that Swift cannot express: processor instructions, Linux calls hidden behind _GNU_SOURCE, libcrypto's SHA-256 and libzstd.
 #ifndef CHOLDFAST_H
 #define CHOLDFAST_H
 
@@ -42,6 +42,15 @@ int chf_lock_exclusive(int descriptor);
 void chf_unlock(int descriptor);
 // Random bytes of the kernel (getrandom(2)): 0, or the error number.
 int chf_random(void *bytes, size_t count);
+
+// Bytes that a zstd frame (RFC 8878) of so many bytes needs at most.
+size_t chf_zstd_bound(size_t count);
+// One zstd frame that says how long its content is: its bytes, or 0 if it does not fit.
+size_t chf_zstd_compress(void *to, size_t capacity, const void *from, size_t count, int level);
+// How long a frame says that its content is; 0 for none, or no frame.
+size_t chf_zstd_size(const void *from, size_t count);
+// Whether the frame's content is exactly `capacity` bytes, which are then at `to`.
+int chf_zstd_expand(void *to, size_t capacity, const void *from, size_t count);
 
 #ifdef __cplusplus
 }

@@ -14,6 +14,8 @@ package struct ChunkFigures: Sendable, Hashable {
     /// Of these, chunks and bytes that came from another site.
     package var siteChunks: UInt64 = 0
     package var siteBytes: UInt64 = 0
+    /// Bytes that they took on the wire.
+    package var siteWireBytes: UInt64 = 0
     /// Chunks refused because their bytes are not those of their name.
     package var refusedHash: UInt64 = 0
     /// Chunks refused because no open upload names them at that ordinal.

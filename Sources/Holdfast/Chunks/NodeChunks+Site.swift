@@ -4,9 +4,9 @@ internal import Synchronization
 
 // Chunks that come from another site.
 extension NodeChunks {
-    /// Brings every chunk of an upload here: what another member has from there, and only the rest from elsewhere, once.
+    /// Brings every chunk of an upload here: what another member has from there, and only the rest from elsewhere, once, as `LinkChunk`s.
     func gather(
-        _ upload: UploadID, number: UInt64,
+        _ upload: UploadID, number: UInt64, pacer: LinkPacer,
         from elsewhere: @escaping @Sendable (ChunkID) async throws(HoldfastError) -> ByteBuffer
     ) async throws(HoldfastError) {
         var next: UInt64 = 0
@@ -26,11 +26,22 @@ extension NodeChunks {
             await forEachConcurrently(lacking, limit: ChunkLimits.fetchBytesPerPeerMax / ChunkLimits.chunkBytesMax) {
                 [keeper] id in
                 do throws(HoldfastError) {
-                    let bytes = try await elsewhere(id)
+                    try await pacer.turn(of: ChunkLimits.chunkBytesMax)
+                    let sent: ByteBuffer
+                    do throws(HoldfastError) {
+                        sent = try await elsewhere(id)
+                    } catch {
+                        pacer.giveBack(ChunkLimits.chunkBytesMax)
+                        throw error
+                    }
+                    pacer.giveBack(ChunkLimits.chunkBytesMax - sent.readableBytes)
+                    let bytes = try await keeper.readers.run { () throws(HoldfastError) in try LinkChunk.decode(sent) }
                     keeper.counters.count { figures in
                         figures.siteChunks += 1
                         figures.siteBytes += UInt64(bytes.readableBytes)
+                        figures.siteWireBytes += UInt64(sent.readableBytes)
                     }
+                    // Compared with the name there, whatever it was on the wire.
                     try await keeper.keepFetched(id, bytes)
                 } catch {
                     failure.withLock { $0 = error }

@@ -262,7 +262,7 @@ extension FrameKind {
     var purpose: Purpose {
         switch self {
         case .consensus, .logFloor, .snapshotRefused: .consensus
-        case .putChunk, .getChunk, .snapshotPart: .bulk
+        case .putChunk, .getChunk, .siteChunk, .snapshotPart: .bulk
         default: .request
         }
     }

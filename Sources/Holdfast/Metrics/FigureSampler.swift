@@ -49,6 +49,13 @@ final class FigureSampler: Sendable {
         }
         set("site_epoch", now.site.epoch)
         set("site_epoch_seen", now.site.seen)
+        if let drill = now.site.lastDrill {
+            set("site_drill_passed", drill.failure.isEmpty ? 1 : 0)
+            gauge("site_drill_seconds", Double(drill.milliseconds) / 1e3)
+            gauge("site_drill_begun_seconds", Double(drill.begun) / 1e3)
+        }
+        set("site_paused", now.site.pace.isPaused ? 1 : 0)
+        set("site_rate_bytes", now.site.pace.rate(at: WallClock.milliseconds) ?? 0)
         let (through, missing) = chunks.completeness
         set("complete_revision", min(through, now.applied.revision))
         set("missing_bytes", missing)
@@ -97,6 +104,7 @@ final class FigureSampler: Sendable {
         set("chunks_fetched_bytes", figures.fetchedBytes)
         set("site_chunks_fetched", figures.siteChunks)
         set("site_chunks_fetched_bytes", figures.siteBytes)
+        set("site_chunks_fetched_wire_bytes", figures.siteWireBytes)
         set("chunks_served", figures.servedChunks)
         set("chunks_served_bytes", figures.servedBytes)
         for (reason, count) in [

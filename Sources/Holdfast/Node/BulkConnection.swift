@@ -131,6 +131,12 @@ final class BulkConnection: ConnectionHandler, @unchecked Sendable {
                 throw HoldfastError(.invalidArgument, "malformed request: it names no chunk")
             }
             return try await chunks.read(id, deadline: deadline)
+        case .siteChunk:
+            guard let id = chunkID(in: payload) else {
+                throw HoldfastError(.invalidArgument, "malformed request: it names no chunk")
+            }
+            let chunk = try await chunks.read(id, deadline: deadline)
+            return try await chunks.keeper.readers.run { () throws(HoldfastError) in LinkChunk.encode(chunk) }
         case .snapshotPart:
             var body = payload
             let part = try SnapshotPart.decode(&body)

@@ -236,7 +236,9 @@ final class Member: Sendable {
             quarantine: quarantine, rebuild: rebuild, scrub: scrub)
         let site = SiteService(
             stores: SiteStores(replica: replica, state: state, commands: commands, chunks: chunks),
-            plane: SitePlane(loops: loops, settings: settings, logger: logger), logger: logger)
+            plane: SitePlane(loops: loops, settings: settings, logger: logger),
+            fork: SiteFork(directory: stores.directory, rows: stores.rows, chunks: chunks, logger: logger),
+            logger: logger)
         self.site = site
         let aside = MemberRequests(
             identity: identity, endpoint: "\(endpoint)", replica: replica, state: state, peers: peers, chunks: chunks,

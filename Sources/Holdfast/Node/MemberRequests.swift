@@ -71,7 +71,8 @@ final class MemberRequests: AsideRequests {
         case .snapshotManifest: try await snapshotManifest(body)
         case .changeMembership: try await membership.change(body, deadline: deadline)
         case .membership: try await membership.report(body, deadline: deadline)
-        case .siteVerb, .siteStatus, .sitePoll, .siteChunks, .siteHashes, .siteOrphans, .siteEpoch:
+        case .siteVerb, .siteStatus, .sitePoll, .siteChunks, .siteHashes, .siteOrphans, .siteEpoch,
+            .siteVerify, .siteDrill:
             try await site.answer(kind, body, deadline: deadline)
         default: throw HoldfastError(.incompatible, "request kind \(kind) is unknown to this node")
         }

@@ -37,7 +37,8 @@ extension Replica {
         }
         if let quarantine { return job.reply.fail(quarantine) }
         switch consistency {
-        case .stale: submit([job])
+        // Whoever asks for a revision compares it in the job.
+        case .stale, .atLeast: submit([job])
         case .linearizable:
             guard reads.gathered.count < Self.gatheredReadsMax else {
                 return job.reply.fail(HoldfastError(.overloaded, "too many reads wait for a round; try again later"))

@@ -67,6 +67,9 @@ public final class HoldfastNode: Service, Sendable {
     /// The node's ID; nil for a client.
     public var id: UInt64? { running.member?.stores.directory.identity.node }
 
+    /// The chunks of a member or a local node.
+    var chunks: NodeChunks? { running.member?.chunks }
+
     private var running: Running {
         phase.withLock { phase in
             guard case .running(let running) = phase else {

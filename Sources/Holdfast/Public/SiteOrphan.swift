@@ -8,8 +8,8 @@ public struct SiteOrphan: Sendable, Equatable {
         case put(Key, [UInt8])
         /// Keys were removed: one, or a range of them in words.
         case delete(String)
-        /// A version of a model became visible. Its chunks are kept here.
-        case published(name: String, version: String)
+        /// A version of a model became visible. Its chunks are kept here: `Store.pull(_:into:force:progress:)` writes its files.
+        case published(ModelVersion)
         /// A version was retired.
         case retired(name: String, version: String)
     }
@@ -40,7 +40,11 @@ public struct SiteOrphan: Sendable, Equatable {
                 changes.append(
                     record.isRetired
                         ? .retired(name: found.name, version: found.version)
-                        : .published(name: found.name, version: found.version))
+                        : .published(
+                            ModelVersion(
+                                ReplicaCore.ModelVersion(
+                                    name: found.name, version: found.version, record: record,
+                                    publishedRevision: orphan.revision, modRevision: orphan.revision))))
             case .delete(_, let keys): changes.append(.delete(Self.words(keys)))
             }
         }

@@ -18,6 +18,8 @@ public struct SiteStatus: Sendable, Equatable {
         case none
         /// The last poll was answered.
         case connected
+        /// The last poll was answered, and an operator has paused the link.
+        case paused
         /// It does not answer.
         case unreachable
         /// The two have different histories: `rejoin` is needed.
@@ -50,6 +52,14 @@ public struct SiteStatus: Sendable, Equatable {
     public var peer: [String]
     /// A switchover is under way here.
     public var isFrozen: Bool
+    /// The highest epoch heard of.
+    public var epochSeen: UInt64 = 0
+    /// The last drill here; nil if there never was one.
+    public var lastDrill: SiteDrillResult?
+    /// How fast chunks cross while this site is the standby.
+    public var pace = LinkPace()
+    /// What of it is in force now, in bytes a second; nil for as fast as it goes.
+    public var rateBytesPerSecond: UInt64?
 
     /// What keeps an isolated primary from writing.
     public var fencing: String { "epochs: an isolated primary learns of another only when it hears of it" }

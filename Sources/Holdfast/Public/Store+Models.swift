@@ -38,13 +38,26 @@ extension Store {
 
     /// Pulls a model into a directory; every file is checked before it gets its name. An interrupted pull goes on where it stopped.
     ///
-    /// - Parameter force: replaces files that have other content; without it they are refused with `alreadyExists`.
+    /// - Parameters:
+    ///   - force: replaces files that have other content; without it they are refused with `alreadyExists`.
+    ///   - consistency: how fresh the node must be that says which version it is; a standby answers what is not linearizable.
     public func pull(
         _ reference: ModelReference, into directory: String, force: Bool = false,
-        progress: (@Sendable (TransferProgress) -> Void)? = nil
+        consistency: ReadConsistency = .linearizable, progress: (@Sendable (TransferProgress) -> Void)? = nil
     ) async throws(HoldfastError) -> PullResult {
         try await Puller.pull(
-            try await resolve(reference), from: chunkSource, into: directory, force: force, progress: progress)
+            try await resolve(reference, consistency), from: chunkSource, into: directory, force: force,
+            progress: progress)
+    }
+
+    /// Pulls exactly this content, published or not, from nodes that keep its chunks: what an orphan was.
+    ///
+    /// - Throws: `notFound` where nobody keeps them any more.
+    public func pull(
+        _ version: ModelVersion, into directory: String, force: Bool = false,
+        progress: (@Sendable (TransferProgress) -> Void)? = nil
+    ) async throws(HoldfastError) -> PullResult {
+        try await Puller.pull(version, from: chunkSource, into: directory, force: force, progress: progress)
     }
 
     /// Reads every byte of a model from the node asked and checks it.
@@ -55,11 +68,10 @@ extension Store {
     }
 
     /// The published versions, retired ones included: of one model, or of all.
-    public func models(named name: String? = nil) async throws(HoldfastError) -> [ModelVersion] {
-        let body = ByteBuffer.written {
-            $0.byte(ReadConsistency.linearizable.tag)
-            $0.optionalText(name)
-        }
+    public func models(
+        named name: String? = nil, consistency: ReadConsistency = .linearizable
+    ) async throws(HoldfastError) -> [ModelVersion] {
+        let body = ByteBuffer.written { consistency.encode(into: &$0) { $0.optionalText(name) } }
         let answer = try await router.send(.models, body, to: .any, deadline: deadline)
         return try Self.decode(answer) { reader throws(DecodeError) in
             try reader.list(of: ReplicaCore.ModelVersion.self)
@@ -81,7 +93,7 @@ extension Store {
 
     /// The uploads that have begun and are neither published nor aborted.
     public func uploads() async throws(HoldfastError) -> [UploadStatus] {
-        let body = ByteBuffer.written { $0.byte(ReadConsistency.linearizable.tag) }
+        let body = ByteBuffer.written { ReadConsistency.linearizable.encode(into: &$0) { _ in } }
         let answer = try await router.send(.uploads, body, to: .any, deadline: deadline)
         return try Self.decode(answer) { reader throws(DecodeError) in try reader.list(of: UploadInfo.self) }
             .map { info in
@@ -99,11 +111,14 @@ extension Store {
         _ = try await router.command(.uploadAbort(id), deadline: deadline)
     }
 
-    private func resolve(_ reference: ModelReference) async throws(HoldfastError) -> ModelVersion {
+    private func resolve(
+        _ reference: ModelReference, _ consistency: ReadConsistency = .linearizable
+    ) async throws(HoldfastError) -> ModelVersion {
         let body = ByteBuffer.written {
-            $0.byte(ReadConsistency.linearizable.tag)
-            $0.text(reference.name)
-            $0.optionalText(reference.version)
+            consistency.encode(into: &$0) {
+                $0.text(reference.name)
+                $0.optionalText(reference.version)
+            }
         }
         let answer = try await router.send(.model, body, to: .any, deadline: deadline)
         return ModelVersion(

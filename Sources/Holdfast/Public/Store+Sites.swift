@@ -79,6 +79,14 @@ extension Store {
         _ = try await verb(.limit(SiteCaps(bytes: bytes, milliseconds: seconds * 1_000)))
     }
 
+    /// Stops the link, or lets it go on: nothing crosses while it is paused, but the two sites go on hearing of each other. At the standby.
+    ///
+    /// - Throws: `preconditionFailed` where this site is not the standby.
+    public func pauseSite(_ isPaused: Bool) async throws(HoldfastError) { _ = try await verb(.pause(isPaused)) }
+
+    /// How fast chunks may come over the link while this site is the standby; whether it is paused stays as it is.
+    public func paceSite(_ pace: LinkPace) async throws(HoldfastError) { _ = try await verb(.pace(pace.core)) }
+
     private func verb(_ verb: SiteVerb) async throws(HoldfastError) -> ByteBuffer {
         let limit = deadline
         return try await router.send(

@@ -81,6 +81,7 @@ public struct Store: Sendable {
     /// - Parameters:
     ///   - limit: keys at most; 0 for as many as fit an answer (4 MiB). `more` tells whether keys were left out.
     ///   - revision: as of this revision; throws `compacted` where that is no longer kept.
+    ///   - consistency: how fresh the answer must be.
     public func list(
         _ scope: KeyScope, limit: Int = 0, order: KeyOrder = .ascending, at revision: Revision? = nil,
         consistency: ReadConsistency = .linearizable
@@ -89,8 +90,7 @@ public struct Store: Sendable {
             scope.selector, revision: revision ?? 0, limit: UInt64(max(limit, 0)),
             order: order == .ascending ? .ascending : .descending)
         let body = ByteBuffer.written {
-            $0.byte(consistency.tag)
-            query.encode(into: &$0)
+            consistency.encode(into: &$0) { query.encode(into: &$0) }
         }
         let answer = try await router.send(.range, body, to: .any, deadline: deadline)
         return KeyList(try Self.decode(answer) { reader throws(DecodeError) in try RangeResult.decode(from: &reader) })

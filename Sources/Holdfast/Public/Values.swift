@@ -45,6 +45,9 @@ public enum ReadConsistency: Sendable, Hashable {
     case linearizable
     /// Whatever the node asked has applied; needs no quorum and may be old.
     case stale
+    /// As `stale`, from a node that has at least this revision: waits for one until the deadline, and throws `unavailable` where none gets
+    /// there. What was written at one site can so be read at the other.
+    case atLeast(Revision)
 }
 
 /// Which keys a list or a watch is about.

@@ -56,9 +56,33 @@ extension ByteReader {
 }
 
 extension ReadConsistency {
-    var tag: UInt8 { self == .stale ? 1 : 0 }
+    var tag: UInt8 {
+        switch self {
+        case .linearizable: 0
+        case .stale: 1
+        case .atLeast: 2
+        }
+    }
 
-    init(tag: UInt8) { self = tag == 1 ? .stale : .linearizable }
+    /// Writes a request for a read around its query. The revision comes last: a node that does not know of it refuses the request.
+    func encode(into writer: inout ByteWriter, _ query: (inout ByteWriter) -> Void) {
+        writer.byte(tag)
+        query(&writer)
+        if case .atLeast(let revision) = self { writer.varint(revision) }
+    }
+
+    /// Reads what `encode` wrote.
+    static func decode<Query>(
+        from reader: inout ByteReader, _ query: (inout ByteReader) throws(DecodeError) -> Query
+    ) throws(DecodeError) -> (ReadConsistency, Query) {
+        let tag = try reader.byte()
+        let found = try query(&reader)
+        switch tag {
+        case 1: return (.stale, found)
+        case 2: return (.atLeast(try reader.varint()), found)
+        default: return (.linearizable, found)
+        }
+    }
 }
 
 /// The body of a publish request.

@@ -96,12 +96,13 @@ final class RequestService: @unchecked Sendable {
             aside.handle(kind, body, deadline: deadline, reply: reply)
         case .changeMembership, .membership, .publish, .clusterStatus, .nodeStatus, .metrics, .chunkMessage,
             .snapshotManifest, .siteVerb, .siteStatus, .sitePoll, .siteChunks, .siteHashes,
-            .siteOrphans, .siteEpoch:
+            .siteOrphans, .siteEpoch, .siteVerify, .siteDrill:
             aside.handle(kind, body, deadline: deadline, reply: reply)
         case .integrity:
             try IntegrityRequest.check(body, isMember: peer.role == .member)
             aside.handle(kind, body, deadline: deadline, reply: reply)
-        case .consensus, .logFloor, .snapshotRefused, .success, .failure, .event, .putChunk, .getChunk, .snapshotPart:
+        case .consensus, .logFloor, .snapshotRefused, .success, .failure, .event, .putChunk, .getChunk, .siteChunk,
+            .snapshotPart:
             throw HoldfastError(.invalidArgument, "frame kind \(kind) is no request of a request connection")
         }
     }
@@ -172,7 +173,9 @@ final class RequestService: @unchecked Sendable {
 
     private func range(_ body: inout ByteBuffer, deadline: NIODeadline, reply: Reply) throws(HoldfastError) {
         let (consistency, query) = try decode(&body, "read") { reader throws(DecodeError) in
-            (ReadConsistency(tag: try reader.byte()), try RangeQuery.decode(from: &reader))
+            try ReadConsistency.decode(from: &reader) { (reader) throws(DecodeError) in
+                try RangeQuery.decode(from: &reader)
+            }
         }
         var bounded = query
         if bounded.limit == 0 || bounded.limit > Self.rangeKeysMax { bounded.limit = Self.rangeKeysMax }
@@ -186,7 +189,7 @@ final class RequestService: @unchecked Sendable {
 
     private func models(_ body: inout ByteBuffer, deadline: NIODeadline, reply: Reply) throws(HoldfastError) {
         let (consistency, name) = try decode(&body, "read") { reader throws(DecodeError) in
-            (ReadConsistency(tag: try reader.byte()), try reader.optionalText())
+            try ReadConsistency.decode(from: &reader) { (reader) throws(DecodeError) in try reader.optionalText() }
         }
         read(consistency, deadline, reply) { (view) throws(HoldfastError) in
             let versions = try Self.rows { () throws(RowError) in
@@ -198,8 +201,10 @@ final class RequestService: @unchecked Sendable {
     }
 
     private func model(_ body: inout ByteBuffer, deadline: NIODeadline, reply: Reply) throws(HoldfastError) {
-        let (consistency, name, version) = try decode(&body, "read") { reader throws(DecodeError) in
-            (ReadConsistency(tag: try reader.byte()), try reader.text(), try reader.optionalText())
+        let (consistency, (name, version)) = try decode(&body, "read") { reader throws(DecodeError) in
+            try ReadConsistency.decode(from: &reader) { (reader) throws(DecodeError) in
+                (try reader.text(), try reader.optionalText())
+            }
         }
         read(consistency, deadline, reply) { (view) throws(HoldfastError) in
             let found = try Self.rows { () throws(RowError) in
@@ -215,8 +220,8 @@ final class RequestService: @unchecked Sendable {
     }
 
     private func uploads(_ body: inout ByteBuffer, deadline: NIODeadline, reply: Reply) throws(HoldfastError) {
-        let consistency = try decode(&body, "read") { reader throws(DecodeError) in
-            ReadConsistency(tag: try reader.byte())
+        let (consistency, ()) = try decode(&body, "read") { reader throws(DecodeError) in
+            try ReadConsistency.decode(from: &reader) { _ in }
         }
         read(consistency, deadline, reply) { (view) throws(HoldfastError) in
             let uploads = try Self.rows { () throws(RowError) in try ModelReader.uploads(rows: view.rows) }
@@ -229,8 +234,21 @@ final class RequestService: @unchecked Sendable {
         _ execute: @escaping @Sendable (borrowing ReadView) throws(HoldfastError) -> ByteBuffer
     ) {
         figures.reads.increment()
-        guard consistency == .linearizable else {
-            return replica.read(ReadJob(reply: reply, deadline: deadline, execute: execute), consistency: consistency)
+        switch consistency {
+        case .stale:
+            return replica.read(ReadJob(reply: reply, deadline: deadline, execute: execute), consistency: .stale)
+        case .atLeast(let revision):
+            // Asked again, here or elsewhere, until the caller's deadline.
+            let job = ReadJob(reply: reply, deadline: deadline) { view throws(HoldfastError) in
+                guard view.point.revision >= revision else {
+                    throw HoldfastError(
+                        .unavailable, "this node is at revision \(view.point.revision), and \(revision) was asked for",
+                        details: ["revision": String(view.point.revision)])
+                }
+                return try execute(view)
+            }
+            return replica.read(job, consistency: .stale)
+        case .linearizable: break
         }
         // Asked once the read index is applied: a site that has given its role away before the read began knows it by then.
         let job = ReadJob(reply: reply, deadline: deadline) { [fence] view throws(HoldfastError) in

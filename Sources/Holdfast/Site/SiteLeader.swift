@@ -34,6 +34,7 @@ final class SiteLeader: Sendable {
     private let plane: SitePlane
     private let logger: Logger
     private let known = Mutex(Known())
+    private let pacer: LinkPacer
     private let isUnderWay = Mutex(false)
 
     private static let standbyPause: UInt64 = 50
@@ -48,6 +49,7 @@ final class SiteLeader: Sendable {
         self.stores = stores
         self.plane = plane
         self.logger = logger
+        pacer = LinkPacer { [state = stores.state] in state.now.site.pace }
     }
 
     /// Works while this node leads, until the task is cancelled.
@@ -92,9 +94,9 @@ final class SiteLeader: Sendable {
         }
     }
 
-    /// One poll and what follows from its answer; true where there is more to be had at once.
+    /// One poll and what follows from its answer; true where there is more to be had at once. With `onlyHears` it takes no revisions.
     @discardableResult
-    func pollOnce() async throws(HoldfastError) -> Bool {
+    func pollOnce(onlyHears: Bool = false) async throws(HoldfastError) -> Bool {
         let view = try await stores.view()
         guard let peer = view.record.peer, let own = view.report else { return false }
         let term = stores.state.now.leadership.term
@@ -106,7 +108,8 @@ final class SiteLeader: Sendable {
             }
         }
         let sent = NIODeadline.now().uptimeNanoseconds
-        let answer = try await ask(peer, own, bytesMax: own.role == .standby ? UInt64(Limits.sitePollBytesMax) : 0)
+        let takes = own.role == .standby && !view.record.pace.isPaused && !onlyHears
+        let answer = try await ask(peer, own, bytesMax: takes ? UInt64(Limits.sitePollBytesMax) : 0)
         let other = answer.answer.report
         guard other.site == peer.site else {
             throw HoldfastError(.incompatible, "another cluster than the other site answers at its addresses")
@@ -143,7 +146,7 @@ final class SiteLeader: Sendable {
             known.report = report
             known.heldBytes = answer.heldBytes
             switch answer.answer.relation {
-            case .prefix: known.link = .connected
+            case .prefix: known.link = answer.isPaused || view.record.pace.isPaused ? .paused : .connected
             case .diverged: known.link = report.role == .primary ? .diverged : .connected
             case .belowFloor: known.link = report.role == .primary ? .reseedRequired : .connected
             }
@@ -173,7 +176,7 @@ final class SiteLeader: Sendable {
             try stores.requireLeader()
             var piece = piece
             for (place, publish) in publishes.enumerated() {
-                let receipts = try await bring(publish, from: peer)
+                let receipts = try await hearing { () throws(HoldfastError) in try await bring(publish, from: peer) }
                 piece.durableOn = place == 0 ? receipts : piece.durableOn.filter(receipts.contains)
             }
             try await stores.propose(.apply(piece))
@@ -182,11 +185,31 @@ final class SiteLeader: Sendable {
         }
     }
 
+    /// Goes on hearing of the other site while something takes long: chunks may come for hours, and epochs, what is acknowledged and what a
+    /// status says must not wait for them.
+    private func hearing<Value: Sendable>(
+        _ body: () async throws(HoldfastError) -> Value
+    ) async throws(HoldfastError) -> Value {
+        let beat = Task { [logger] in
+            while !Task.isCancelled {
+                do {
+                    try await Task.sleep(nanoseconds: Self.otherPause * 1_000_000)
+                    try await pollOnce(onlyHears: true)
+                } catch {
+                    logger.debug("the other site", metadata: ["error": "\(error)"])
+                }
+            }
+        }
+        defer { beat.cancel() }
+        return try await body()
+    }
+
     /// Makes every chunk of a version durable on a quorum here, and names those who vouch for it.
     private func bring(
         _ publish: SiteShipment.Publish, from peer: SitePeer
     ) async throws(HoldfastError) -> [Publication.Receipt] {
         let record = publish.record
+        let epoch = stores.state.now.site.epoch
         let router = try plane.router(to: peer.endpoints)
         var first: UInt64 = 0
         while first < record.chunks {
@@ -208,9 +231,15 @@ final class SiteLeader: Sendable {
                         version: publish.version, first: first, ids: ids)))
             first += UInt64(ids.count)
         }
-        try await stores.chunks.gather(record.upload, number: record.uploadNumber) { id throws(HoldfastError) in
-            try await router.send(
-                .getChunk, ByteBuffer(bytes: id.bytes), to: .any, deadline: .now() + ChunkLimits.fetchWait)
+        try await stores.chunks.gather(record.upload, number: record.uploadNumber, pacer: pacer) {
+            [stores] id throws(HoldfastError) in
+            try stores.requireLeader()
+            let site = stores.state.now.site
+            guard site.role == .standby, site.epoch == epoch else {
+                throw HoldfastError(.unavailable, "this site no longer follows the one that published it")
+            }
+            return try await router.send(
+                .siteChunk, ByteBuffer(bytes: id.bytes), to: .any, deadline: .now() + ChunkLimits.fetchWait)
         }
         return try await stores.chunks.receipts(
             for: record.upload, count: record.chunks, deadline: .now() + .seconds(60))
@@ -272,6 +301,21 @@ final class SiteLeader: Sendable {
         return after.record.role == .standby && answer.answer.relation == .prefix
     }
 
+    /// The other site's chain hashes after some revisions; zero for one that its feed does not have.
+    func hashes(after revisions: [UInt64], at peer: SitePeer) async throws(HoldfastError) -> [Digest] {
+        let body = try await plane.router(to: peer.endpoints).send(
+            .siteHashes,
+            .written { writer in
+                writer.varint(revisions.count)
+                for revision in revisions { writer.varint(revision) }
+            }, to: .any, deadline: .now() + Self.patience)
+        return try Store.decode(body) { reader throws(DecodeError) in
+            var hashes: [Digest] = []
+            for _ in revisions { hashes.append(try reader.digest()) }
+            return hashes
+        }
+    }
+
     /// The highest revision after which both sites have the same hash: they agree through it and nowhere above.
     private func common(
         _ view: SiteView, _ answer: SiteAnswer, _ peer: SitePeer
@@ -279,21 +323,10 @@ final class SiteLeader: Sendable {
         var low = max(view.state.feedFloor, answer.feedFloor)
         var high = min(view.state.revision, answer.report.position.revision)
         guard low <= high || low == 0 else { return low }
-        let router = try plane.router(to: peer.endpoints)
         while low < high {
             let step = max((high - low) / 64, 1)
             let probes = Array(stride(from: low + step, through: high, by: Int(step)).prefix(Limits.siteHashesMax))
-            let body = try await router.send(
-                .siteHashes,
-                .written { writer in
-                    writer.varint(probes.count)
-                    for probe in probes { writer.varint(probe) }
-                }, to: .any, deadline: .now() + Self.patience)
-            let theirs = try Store.decode(body) { reader throws(DecodeError) in
-                var hashes: [Digest] = []
-                for _ in probes { hashes.append(try reader.digest()) }
-                return hashes
-            }
+            let theirs = try await hashes(after: probes, at: peer)
             let ours = try await stores.read { rows in
                 try probes.map { try FeedReader.hash(after: $0, rows: rows) ?? .zero }
             }

@@ -27,16 +27,20 @@ struct SitePollAnswer: Sendable {
     var endpoints: [String]
     /// Bytes of the feed that are kept for the standby: about what it lacks.
     var heldBytes: UInt64
+    /// An operator has paused the link at the site that answers.
+    var isPaused = false
 
     func encode(into writer: inout ByteWriter) {
         answer.encode(into: &writer)
         writer.texts(endpoints)
         writer.varint(heldBytes)
+        writer.bool(isPaused)
     }
 
     static func decode(from reader: inout ByteReader) throws(DecodeError) -> SitePollAnswer {
         SitePollAnswer(
-            answer: try SiteAnswer.decode(from: &reader), endpoints: try reader.texts(), heldBytes: try reader.varint())
+            answer: try SiteAnswer.decode(from: &reader), endpoints: try reader.texts(), heldBytes: try reader.varint(),
+            isPaused: try reader.bool())
     }
 }
 
@@ -100,6 +104,9 @@ enum SiteVerb: Sendable {
     case rejoin
     case dropOrphans(through: UInt64)
     case limit(SiteCaps)
+    case pause(Bool)
+    /// Whether the link is paused stays as it is.
+    case pace(SitePace)
 
     func encode(into writer: inout ByteWriter) {
         switch self {
@@ -126,6 +133,12 @@ enum SiteVerb: Sendable {
         case .limit(let caps):
             writer.byte(8)
             caps.encode(into: &writer)
+        case .pause(let isPaused):
+            writer.byte(32)
+            writer.bool(isPaused)
+        case .pace(let pace):
+            writer.byte(33)
+            pace.encode(into: &writer)
         }
     }
 
@@ -139,6 +152,8 @@ enum SiteVerb: Sendable {
         case 6: .rejoin
         case 7: .dropOrphans(through: try reader.varint())
         case 8: .limit(try SiteCaps.decode(from: &reader))
+        case 32: .pause(try reader.bool())
+        case 33: .pace(try SitePace.decode(from: &reader))
         case let tag: throw .unknownTag(what: "site verb", tag)
         }
     }

@@ -3,6 +3,7 @@ internal import NIOCore
 internal import RaftCore
 internal import ReplicaCore
 internal import Storage
+internal import Synchronization
 
 /// A node's part in a pair of sites: it answers operators and the other site, and polls that one while it leads.
 final class SiteService: Sendable {
@@ -10,6 +11,8 @@ final class SiteService: Sendable {
     private let plane: SitePlane
     private let source: SiteSource
     private let leader: SiteLeader
+    private let fork: SiteFork
+    private let isDrilling = Mutex(false)
     private let logger: Logger
 
     private static let pauseNanoseconds: UInt64 = 20_000_000
@@ -17,16 +20,24 @@ final class SiteService: Sendable {
     private static let answerTime = TimeAmount.milliseconds(300)
     private static let enrolmentMillisecondsMax: UInt64 = 24 * 3_600_000
 
-    init(stores: SiteStores, plane: SitePlane, logger: Logger) {
+    init(stores: SiteStores, plane: SitePlane, fork: SiteFork, logger: Logger) {
         self.stores = stores
         self.plane = plane
+        self.fork = fork
         self.logger = logger
         source = SiteSource(stores: stores, logger: logger)
         leader = SiteLeader(stores: stores, plane: plane, logger: logger)
     }
 
-    /// Polls the other site while this node leads; until the task is cancelled.
-    func run() async { await leader.run() }
+    /// Removes what a crash left of a drill, then polls the other site while this node leads; until the task is cancelled.
+    func run() async {
+        do throws(HoldfastError) {
+            try await fork.sweep()
+        } catch {
+            logger.error("a fork is in the way of drills", metadata: ["error": "\(error.message)"])
+        }
+        await leader.run()
+    }
 
     /// Closes the connections to the other site.
     func stop() { plane.close() }
@@ -44,6 +55,17 @@ final class SiteService: Sendable {
             try stores.requireLeader()
             let status = try await status()
             return .written { status.encode(into: &$0) }
+        case .siteVerify:
+            try stores.requireLeader()
+            let step = try Store.decode(body) { reader throws(DecodeError) in
+                try SiteVerifier.Step.decode(from: &reader)
+            }
+            return try await verify(step)
+        case .siteDrill:
+            try stores.requireLeader()
+            let sample = try Store.decode(body) { reader throws(DecodeError) in try reader.varint() }
+            let result = try await drill(chunks: sample)
+            return .written { result.encode(into: &$0) }
         case .siteVerb:
             try stores.requireLeader()
             let verb = try Store.decode(body) { reader throws(DecodeError) in try SiteVerb.decode(from: &reader) }
@@ -73,6 +95,13 @@ final class SiteService: Sendable {
                 else { break }
             }
         case .limit(let caps): try await stores.propose(.limit(caps))
+        case .pause(let isPaused):
+            var pace = try await stores.view().record.pace
+            pace.isPaused = isPaused
+            try await stores.propose(.pace(pace))
+        case .pace(var pace):
+            pace.isPaused = try await stores.view().record.pace.isPaused
+            try await stores.propose(.pace(pace))
         }
         return ByteBuffer()
     }
@@ -146,6 +175,12 @@ final class SiteService: Sendable {
                 .preconditionFailed, "this site is \(before.record.role); switch over at the primary",
                 details: stores.state.now.fenceDetails)
         }
+        if leader.snapshot.link == .paused {
+            throw HoldfastError(
+                .preconditionFailed,
+                "the link is paused at the standby, which would not get to the last revision; run "
+                    + "'site resume' there first")
+        }
         try await stores.propose(.freeze(id))
         let end = min(deadline, .now() + SiteLeader.freezePatience)
         while NIODeadline.now() < deadline, stores.leads {
@@ -196,6 +231,66 @@ final class SiteService: Sendable {
         try? await Task.sleep(nanoseconds: Self.pauseNanoseconds)
     }
 
+    // MARK: Checks
+
+    private func verify(_ step: SiteVerifier.Step) async throws(HoldfastError) -> ByteBuffer {
+        let verifier = SiteVerifier(chunks: stores.chunks)
+        switch step {
+        case .compare:
+            let view = try await stores.view()
+            guard let peer = view.record.peer else {
+                throw HoldfastError(.preconditionFailed, "this cluster belongs to no pair of sites")
+            }
+            var standing = try await verifier.standing()
+            // What one of the two does not have yet cannot be compared.
+            if let there = leader.snapshot.report?.position.revision, there < standing.revision {
+                standing.revision = there
+                standing.hash = try await verifier.hash(after: there)
+            }
+            do throws(HoldfastError) {
+                standing.otherHash = try await leader.hashes(after: [standing.revision], at: peer).first ?? .zero
+                if standing.otherHash == .zero, standing.revision > 0 {
+                    standing.silence = "the other site does not have revision \(standing.revision), or gave it up"
+                }
+            } catch {
+                standing.silence = error.message
+            }
+            return .written { standing.encode(into: &$0) }
+        case .rows(let first, let through):
+            let page = try await verifier.rows(first, through: through)
+            return .written { page.encode(into: &$0) }
+        case .chunks(let place, let stride):
+            let page = try await verifier.chunks(from: place, stride: stride)
+            return .written { page.encode(into: &$0) }
+        }
+    }
+
+    /// Tries out a fork of this node, and keeps what came of it.
+    private func drill(chunks sample: UInt64) async throws(HoldfastError) -> SiteDrill {
+        let record = stores.state.now.site
+        guard record.role == .standby else {
+            throw HoldfastError(.preconditionFailed, "this site is \(record.role); a drill tries out the standby")
+        }
+        guard
+            isDrilling.withLock({ drilling in
+                defer { drilling = true }
+                return !drilling
+            })
+        else { throw HoldfastError(.alreadyExists, "a drill is under way") }
+        defer { isDrilling.withLock { $0 = false } }
+        let verifier = SiteVerifier(chunks: stores.chunks)
+        let result = await fork.run(chunks: sample) { revision throws(HoldfastError) in
+            try await verifier.hash(after: revision)
+        }
+        if result.failure.isEmpty {
+            logger.notice("a drill passed", metadata: ["milliseconds": "\(result.milliseconds)"])
+        } else {
+            logger.error("a drill failed", metadata: ["error": "\(result.failure)"])
+        }
+        try await stores.propose(.drilled(result))
+        return result
+    }
+
     // MARK: Status
 
     private func status() async throws(HoldfastError) -> SiteStatus {
@@ -213,7 +308,7 @@ final class SiteService: Sendable {
             link: view.record.peer == nil ? .none : known.link, revision: view.state.revision,
             peer: view.record.peer?.endpoints ?? [], isFrozen: view.record.switchover != nil)
         status.peerRevision = known.report?.position.revision
-        if let peer = status.peerRevision, known.link == .connected {
+        if let peer = status.peerRevision, known.link == .connected || known.link == .paused {
             let (behind, ahead) =
                 role == .standby ? (view.state.revision, peer) : (peer, view.state.revision)
             status.missingEntries = ahead > behind ? ahead - behind : 0
@@ -221,6 +316,10 @@ final class SiteService: Sendable {
             status.missingBytes = status.missingEntries == 0 ? 0 : held
         }
         status.recoveryPointSeconds = leader.recoveryPoint(view).map { Double($0) / 1_000_000_000 }
+        status.epochSeen = view.record.seen
+        status.lastDrill = view.record.lastDrill.map(SiteDrillResult.init)
+        status.pace = LinkPace(view.record.pace)
+        status.rateBytesPerSecond = view.record.pace.rate(at: WallClock.milliseconds)
         if role == .primary { status.retentionHeadroomBytes = view.progress.headroomBytes }
         return status
     }

@@ -81,7 +81,9 @@ final class SiteSource: Sendable {
             }
             if let hash { (answer.entries, answer.hash) = (entries, hash) }
         }
-        return SitePollAnswer(answer: answer, endpoints: stores.endpoints, heldBytes: view.progress.heldBytes)
+        return SitePollAnswer(
+            answer: answer, endpoints: stores.endpoints, heldBytes: view.progress.heldBytes,
+            isPaused: view.record.pace.isPaused)
     }
 
     private func isDue(_ word: SiteAcknowledgement, _ view: SiteView) -> Bool {

@@ -11,6 +11,11 @@ extension SiteStatus {
         writer.number(recoveryPointSeconds.map { UInt64($0 * 1_000_000_000) })
         writer.texts(peer)
         writer.bool(isFrozen)
+        writer.number(rateBytesPerSecond)
+        pace.core.encode(into: &writer)
+        writer.varint(epochSeen)
+        writer.bool(lastDrill != nil)
+        lastDrill?.core.encode(into: &writer)
     }
 
     static func decode(from reader: inout ByteReader) throws(DecodeError) -> SiteStatus {
@@ -28,6 +33,10 @@ extension SiteStatus {
         status.recoveryPointSeconds = try reader.number().map { Double($0) / 1_000_000_000 }
         status.peer = try reader.texts()
         status.isFrozen = try reader.bool()
+        status.rateBytesPerSecond = try reader.number()
+        status.pace = LinkPace(try SitePace.decode(from: &reader))
+        status.epochSeen = try reader.varint()
+        status.lastDrill = try reader.bool() ? SiteDrillResult(try SiteDrill.decode(from: &reader)) : nil
         return status
     }
 }

@@ -25,6 +25,8 @@ package struct DataLayout: Sendable, Equatable {
     package var snapshots: String { root + "/snapshots" }
     /// A state snapshot that is being fetched.
     package var staging: String { root + "/staging" }
+    /// A fork of this node that a drill tries out; never there for longer.
+    package var drill: String { root + "/drill" }
     package var chunks: String { root + "/chunks" }
     package var quarantine: String { root + "/quarantine" }
     /// Present while something of this node must be repaired.

@@ -9,7 +9,7 @@ import Testing
 extension ClusterTests {
     @Suite(.serialized) struct SiteTests {
         /// A primary of so many members, and a standby.
-        private func withSites(
+        func withSites(
             _ members: Int = 1, _ body: (TestCluster, TestCluster, Store, Store) async throws -> Void
         ) async throws {
             let primary = try TestCluster(members, name: "primary")
@@ -36,7 +36,7 @@ extension ClusterTests {
             await standby.stop()
         }
 
-        private func caughtUp(_ primary: Store, _ standby: Store) async throws {
+        func caughtUp(_ primary: Store, _ standby: Store) async throws {
             try await eventually("the standby has everything") {
                 let (here, there) = (try await primary.siteStatus(), try await standby.siteStatus())
                 return there.revision == here.revision && there.role != .alone

@@ -1,0 +1,124 @@
+import Foundation
+import NIOCore
+import Testing
+
+@testable import Holdfast
+
+extension TestCluster {
+    /// A gauge, summed over the members.
+    func sum(of metric: String) async throws -> UInt64 {
+        var sum = 0.0
+        for id in running {
+            for line in try await store(id).metrics().split(separator: "\n") where line.hasPrefix(metric + " ") {
+                sum += Double(line.split(separator: " ").last ?? "") ?? 0
+            }
+        }
+        return UInt64(sum)
+    }
+}
+
+extension ClusterTests.SiteTests {
+    @Test func `a paused link lets nothing over, both sites say so, and it goes on where it was`() async throws {
+        try await withSites { _, _, here, there in
+            try await here.put("before", "1")
+            try await caughtUp(here, there)
+            let refused = await refusal { try await here.pauseSite(true) }
+            #expect(refused?.code == .preconditionFailed, "the primary pulls nothing")
+            try await there.pauseSite(true)
+            try await eventually("both say so") {
+                let (left, right) = (try await here.siteStatus(), try await there.siteStatus())
+                return left.link == .paused && right.link == .paused && right.pace.isPaused
+            }
+            let stood = try await there.siteStatus().revision
+            for number in 0..<20 { try await here.put(Key("meanwhile-\(number)"), "1") }
+            try await eventually("the standby knows what it lacks") {
+                try await there.siteStatus().missingEntries == 20
+            }
+            #expect(try await there.siteStatus().revision == stood)
+            let frozen = await refusal { try await here.switchOverSite() }
+            #expect(frozen?.code == .preconditionFailed, "the standby would not get there")
+            try await there.pauseSite(false)
+            try await caughtUp(here, there)
+            #expect(try await there.siteStatus().pace.isPaused == false)
+        }
+    }
+
+    @Test func `a promotion ends a pause, which was one of the link of before`() async throws {
+        try await withSites { _, _, here, there in
+            try await here.put("before", "1")
+            try await caughtUp(here, there)
+            try await there.pauseSite(true)
+            try await there.paceSite(LinkPace(bytesPerSecond: 1_000_000))
+            #expect(try await there.siteStatus().pace.isPaused, "a rate does not resume")
+            try await there.promoteSite(acceptingLossOf: nil)
+            let status = try await there.siteStatus()
+            #expect(!status.pace.isPaused && status.pace.bytesPerSecond == 1_000_000)
+        }
+    }
+
+    @Test func `each chunk crosses the link once, compressed where that saves anything, and not before its turn`()
+        async throws
+    {
+        try await withSites(3) { primary, standby, here, there in
+            let scratch = try Scratch()
+            let directory = scratch("model")
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+            // Of every two bytes one is always the same, as in weights of 16 bits.
+            var numbers = SystemRandomNumberGenerator()
+            var bytes = [UInt8](repeating: 0x3F, count: 12 << 20)
+            for place in stride(from: 0, to: bytes.count, by: 2) {
+                bytes[place] = UInt8.random(in: 0...255, using: &numbers)
+            }
+            try Data(bytes).write(to: URL(fileURLWithPath: directory + "/weights.bin"))
+            try await there.paceSite(LinkPace(bytesPerSecond: 1))
+            _ = try await here.push(directory, as: "m")
+            try await here.put("behind", "1")
+            // One piece at once; the next ones wait for hours.
+            try await eventually("the first chunk has crossed") {
+                try await standby.sum(of: "holdfast_site_chunks_fetched") == 1
+            }
+            let held = try await there.siteStatus().revision
+            #expect(try await here.siteStatus().revision > held, "what follows a version waits for its chunks")
+            try await there.paceSite(LinkPace())
+            try await caughtUp(here, there)
+            try await standby.agree()
+            try await standby.waitComplete()
+            let chunks = UInt64(try primary.chunkFiles(1))
+            #expect(try await standby.sum(of: "holdfast_site_chunks_fetched") == chunks)
+            let raw = try await standby.sum(of: "holdfast_site_chunks_fetched_bytes")
+            let wire = try await standby.sum(of: "holdfast_site_chunks_fetched_wire_bytes")
+            #expect(raw >= UInt64(bytes.count) && wire < raw * 3 / 4, "\(wire) of \(raw) bytes on the wire")
+        }
+    }
+
+    @Test func `a read at the standby waits for a revision, and says where it stands when it does not come`()
+        async throws
+    {
+        try await withSites { _, _, here, there in
+            let scratch = try Scratch()
+            let directory = try scratch.model("model", seed: 3)
+            try await here.put("a", "1")
+            try await caughtUp(here, there)
+            try await there.pauseSite(true)
+            let written = try await here.put("a", "2").revision
+            _ = try await here.push(directory, as: "m")
+            let last = try await here.status().revision
+            let late = await refusal {
+                _ = try await there.withTimeout(milliseconds: 300).get("a", consistency: .atLeast(written))
+            }
+            #expect(late?.code == .unavailable)
+            #expect(late?.message.contains("revision \(written - 1), and \(written) was asked for") == true)
+            #expect(try await there.text("a", consistency: .atLeast(written - 1)) == "1")
+            let read = Task { try await there.text("a", consistency: .atLeast(written)) }
+            let pull = Task {
+                try await there.pull(ModelReference(parsing: "m"), into: scratch("pulled"), consistency: .atLeast(last))
+            }
+            try await there.pauseSite(false)
+            #expect(try await read.value == "2")
+            #expect(try await pull.value.model.name == "m")
+            #expect(try await there.list(.prefix("a"), consistency: .atLeast(last)).revision >= last)
+            #expect(try await there.models(consistency: .atLeast(last)).map(\.name) == ["m"])
+            try expectSameFiles(directory, scratch("pulled"))
+        }
+    }
+}
