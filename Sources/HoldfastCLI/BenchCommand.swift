@@ -49,6 +49,8 @@ struct BenchCommand: AsyncParsableCommand {
     var bytes = 256 << 20
     @Option(help: ArgumentHelp("Push this model instead of fresh bytes (push, pull).", valueName: "path"))
     var source: String?
+    @Option(help: ArgumentHelp("Requests a second of all clients together (put, get).", valueName: "n"))
+    var rate: Double?
     @Flag(help: "Count requests that fail for a while instead of ending (put, get).")
     var keepGoing = false
     @OptionGroup(title: "Global options")
@@ -57,6 +59,9 @@ struct BenchCommand: AsyncParsableCommand {
     func validate() throws {
         guard clients >= 1, connections >= 1, bytes >= 1, rows >= 1, seconds > 0, seconds <= 86_400 else {
             throw ValidationError("--clients, --connections, --bytes, --rows and --seconds are more than 0")
+        }
+        guard rate.map({ $0 > 0 && $0 <= 1e6 }) ?? true else {
+            throw ValidationError("--rate is more than 0, and at most 1000000")
         }
         guard (0...Input.valueBytesMax).contains(valueBytes) else {
             throw ValidationError("--value-bytes is 0 to \(Input.valueBytesMax)")
@@ -94,7 +99,8 @@ struct BenchCommand: AsyncParsableCommand {
 
     private func keys(_ verb: KeyLoad.Verb, _ limits: MachineLimits) async throws -> [Figure] {
         let load = KeyLoad(
-            verb: verb, clients: clients, valueBytes: valueBytes, seconds: seconds, keepGoing: keepGoing,
+            verb: verb, clients: clients, valueBytes: valueBytes, seconds: seconds, rate: rate,
+            keepGoing: keepGoing,
             prefix: "holdfast-bench/\(getpid())-\(Clock.nanoseconds())/")
         return Self.figures(verb, try await withStores { stores in try await load.run(stores) }, limits)
     }

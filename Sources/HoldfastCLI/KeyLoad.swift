@@ -38,6 +38,8 @@ struct KeyLoad {
     var valueBytes: Int
     /// How long it is measured.
     var seconds: Double
+    /// Requests a second of all clients together; nil for as many as they can.
+    var rate: Double?
     /// Whether a failure that passes (a dead leader, a full queue) is counted instead of ending the run.
     var keepGoing: Bool
     /// Before every key: no other run's and no user's keys are touched.
@@ -74,7 +76,13 @@ struct KeyLoad {
     ) async throws -> Share {
         var share = Share()
         let key = key(client)
+        var turn = begin - Self.warmUp + Self.offset(of: client, among: clients, rate: rate)
         while true {
+            if let rate {
+                // One that is late sends at once: what it could not send is made up for.
+                if ContinuousClock.now < turn { try await Task.sleep(until: min(turn, end), clock: .continuous) }
+                turn += .seconds(Double(clients) / rate)
+            }
             let sent = ContinuousClock.now
             if sent >= end { return share }
             do throws(HoldfastError) {
@@ -92,6 +100,11 @@ struct KeyLoad {
             share.samples.append(Self.nanoseconds(acknowledged - sent))
             share.acknowledged.append(Self.nanoseconds(acknowledged - begin))
         }
+    }
+
+    /// When a client's first turn is, so that the turns of all lie evenly.
+    static func offset(of client: Int, among clients: Int, rate: Double?) -> Duration {
+        rate.map { .seconds(Double(client) / $0) } ?? .zero
     }
 
     /// The longest time between two acknowledgements that follow each other, of any clients.

@@ -16,6 +16,8 @@ import Testing
     @Test func theLongestGapIsBetweenNeighbours() {
         #expect(KeyLoad.longestGap([9_000_000, 1_000_000, 2_000_000]) == 7)
         #expect(KeyLoad.longestGap([5]) == 0)
+        #expect(KeyLoad.offset(of: 3, among: 4, rate: 2_000) == .microseconds(1_500))
+        #expect(KeyLoad.offset(of: 3, among: 4, rate: nil) == .zero)
     }
 
     @Test func theLimitsOfThisMachineAreMeasured() throws {
