@@ -193,7 +193,7 @@ struct SiteDocument: Encodable {
 
     private enum Name: String, CodingKey {
         case role, epoch, lineage, link, revision, peerRevision, missingEntries, missingBytes, recoveryPointSeconds
-        case retentionHeadroomBytes, fencing, lastDrill, peer, frozen, paused, bytesPerSecond, windows
+        case retentionHeadroomBytes, fencing, lastDrill, peer, frozen, paused, bytesPerSecond, windows, seeding
     }
 
     func encode(to encoder: any Encoder) throws {
@@ -216,6 +216,17 @@ struct SiteDocument: Encodable {
         try object.encode(status.pace.isPaused, forKey: .paused)
         try object.encode(status.rateBytesPerSecond, forKey: .bytesPerSecond)
         try object.encode(status.pace.windows.map(Window.init), forKey: .windows)
+        try object.encode(status.seeding.map(Seeding.init), forKey: .seeding)
+    }
+
+    /// How far a seed is.
+    private struct Seeding: Encodable {
+        var revision, rows, bytes, sameRanges, changedRanges: UInt64
+
+        init(_ seeding: SiteStatus.Seeding) {
+            (revision, rows, bytes) = (seeding.revision, seeding.rows, seeding.bytes)
+            (sameRanges, changedRanges) = (seeding.sameRanges, seeding.changedRanges)
+        }
     }
 
     /// The same for people.
@@ -230,6 +241,11 @@ struct SiteDocument: Encodable {
         if !status.peer.isEmpty { lines.append("other site \(status.peer.joined(separator: ","))") }
         if let entries = status.missingEntries {
             lines.append("missing \(entries) revisions, about \(Units.bytes(status.missingBytes ?? 0))")
+        }
+        if let seeding = status.seeding {
+            lines.append(
+                "seeding to revision \(seeding.revision): \(seeding.rows) rows, \(Units.bytes(seeding.bytes)); "
+                    + "\(seeding.changedRanges) ranges differed, \(seeding.sameRanges) did not")
         }
         if status.role == .standby { lines.append("recovery point \(recovery)") }
         if status.role == .standby || status.pace != LinkPace() {

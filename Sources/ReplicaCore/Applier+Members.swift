@@ -38,6 +38,13 @@ extension Applier {
 
     /// Why the voters of a configuration do not hold everything that is published, if so: a quorum of them must be complete.
     private func lackOfQuorum(in changed: Members, _ group: inout ApplyGroup) throws(RowError) -> Refusal? {
+        // Its versions count once they are visible, and then they must be on a quorum of who votes then.
+        if let seed, seed.versions > 0, !seed.isGivenUp(by: site) {
+            return Refusal(
+                .unavailable,
+                "this site is being seeded, with versions that new voters may not hold; wait until 'holdfast site status' "
+                    + "shows that it is over")
+        }
         group.overlay.settle()
         let last = try ModelReader.lastPublish(at: state, rows: group.overlay)
         let complete = completeness.filter { $0.through >= last }.map(\.node)

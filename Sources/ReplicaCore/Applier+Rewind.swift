@@ -3,7 +3,7 @@ extension Applier {
     /// Undoes a bounded number of revisions, each together with the writing of its orphan, down to `rewind.revision` at most. Whoever
     /// proposes it goes on from the revision in the answer.
     mutating func rewind(_ rewind: SiteRewind, _ group: inout ApplyGroup) throws(RowError) -> Outcome {
-        if let refusal = site.refusal(of: rewind, at: position) { return .refused(refusal) }
+        if let refusal = site.refusal(of: rewind, at: position) ?? refusalOfSeed { return .refused(refusal) }
         guard rewind.revision >= state.feedFloor else {
             return .refused(.reseedRequired(rewind.revision, floor: state.feedFloor))
         }
@@ -104,7 +104,7 @@ extension Applier {
     }
 
     /// The row of a key that holds now, with all that the group has written and removed.
-    private func newest(_ versions: [UInt8], _ rows: borrowing Overlay) throws(RowError) -> KeyState {
+    func newest(_ versions: [UInt8], _ rows: borrowing Overlay) throws(RowError) -> KeyState {
         var found = KeyState.absent(since: 0)
         try rows.forEach(from: versions, below: RowKey.end(ofVersions: versions)) { row, value throws(RowError) in
             guard let record = VersionRecord(value) else { throw .corrupted("a version row") }

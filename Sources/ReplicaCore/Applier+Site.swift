@@ -26,6 +26,11 @@ extension Applier {
         case .tick:
             lookAtCaps(&group)
             return .done(revision: state.revision)
+        case .holdForSeed(let site, let epoch): return holdForSeed(of: site, epoch: epoch, &group)
+        case .seed(let head): return beginSeed(head, &group)
+        case .seedStep(let step): return try stepSeed(step, &group)
+        case .seedEnd(let revision): return try endSeed(revision, &group)
+        case .seedClear(let from, let below): return try clearSeed(from: from, below: below, &group)
         case .enroll, .admit, .follow, .freeze, .unfreeze, .grant, .promote, .force, .fence, .meet, .pace,
             .drilled:
             return try change(by: command, &group)
@@ -144,7 +149,8 @@ extension Applier {
     }
 
     private mutating func apply(_ shipment: SiteShipment, _ group: inout ApplyGroup) throws(RowError) -> Outcome {
-        if let refusal = site.refusal(of: shipment, at: position) { return .refused(refusal) }
+        // Keeps (1) of `SeedRecord`.
+        if let refusal = site.refusal(of: shipment, at: position) ?? refusalOfSeed { return .refused(refusal) }
         var decoded: [[FeedEntry.Effect]] = []
         do throws(DecodeError) {
             var hash = state.feedHash
@@ -171,7 +177,7 @@ extension Applier {
                 } catch {
                     return .refused(Refusal(.corrupted, "the primary shipped a version that cannot be read: \(error)"))
                 }
-                if !record.isRetired, let refusal = try refusal(ofPublishing: record, shipment, &group) {
+                if !record.isRetired, let refusal = try refusal(ofPublishing: record, on: shipment.durableOn, &group) {
                     return .refused(refusal)
                 }
                 models.append((record, found.name, found.version))
@@ -193,8 +199,8 @@ extension Applier {
 
     /// Why a version of the primary cannot become visible here yet, if so. Its chunks are those that were staged; receipts count by the
     /// configuration of now.
-    private func refusal(
-        ofPublishing record: ModelRecord, _ shipment: SiteShipment, _ group: inout ApplyGroup
+    func refusal(
+        ofPublishing record: ModelRecord, on durableOn: [Publication.Receipt], _ group: inout ApplyGroup
     ) throws(RowError) -> Refusal? {
         guard let upload = try self.record(of: record.upload, &group), upload.number == record.uploadNumber else {
             return Refusal(.preconditionFailed, "the chunks of upload \(record.upload) are not staged")
@@ -207,10 +213,10 @@ extension Applier {
                 .preconditionFailed,
                 "\(upload.prefix) of the \(record.chunks) chunks of upload \(record.upload) are staged")
         }
-        guard members.isQuorum(shipment.durableOn.map(\.node)) else {
+        guard members.isQuorum(durableOn.map(\.node)) else {
             return Refusal(
                 .unavailable,
-                "receipts from nodes \(shipment.durableOn.map(\.node)) are no quorum of voters \(members.voters)")
+                "receipts from nodes \(durableOn.map(\.node)) are no quorum of voters \(members.voters)")
         }
         return nil
     }

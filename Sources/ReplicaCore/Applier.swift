@@ -24,6 +24,8 @@ package struct Applier: Sendable {
     package internal(set) var site = SiteRecord()
     /// How far the other site has followed.
     package internal(set) var siteProgress = SiteProgress()
+    /// The seed that this site is brought up by, or that is being removed.
+    package internal(set) var seed: SeedRecord?
     /// `siteProgress` was changed in the group at hand.
     var isProgressTouched = false
     var uploads: [UploadRecord] = []
@@ -63,6 +65,7 @@ package struct Applier: Sendable {
         completeness = try ModelReader.completeness(rows: rows)
         site = try rows.value(SiteRecord.self, at: RowKey.site) ?? SiteRecord()
         siteProgress = try rows.value(SiteProgress.self, at: RowKey.siteProgress) ?? SiteProgress()
+        seed = try rows.value(SeedRecord.self, at: RowKey.seed)
         self.sessions = sessions
         try self.sessions.load(rows)
         uploads = try ModelReader.records(rows: rows).filter { !$0.isPublished }
@@ -196,7 +199,8 @@ package struct Applier: Sendable {
             return
         default: break
         }
-        let fence = envelope.command.isWrite ? site.refusalOfWrites : nil
+        // Keeps (1) of `SeedRecord`, whatever the site is.
+        let fence = envelope.command.isWrite ? site.refusalOfWrites ?? refusalOfSeed : nil
         guard envelope.session != 0 else {
             if let fence {
                 group.answer(.refused(fence))

@@ -26,7 +26,7 @@ package struct ApplyOutput: Sendable {
         package var hash: Digest
     }
 
-    /// Where a rewind has arrived.
+    /// Where a rewind, or a seed, has arrived.
     package struct Rewound: Sendable, Hashable {
         package var revision: UInt64
         /// The newest revision that published something which is still there.
@@ -68,7 +68,9 @@ package struct ApplyOutput: Sendable {
     package var compacted: UInt64?
     /// This site's part, if a command of the group was about it.
     package var site: SiteRecord?
-    /// A rewind: what was known of higher revisions does not hold any more.
+    /// A seed was begun, went on or ended in the group: whether there is one.
+    package var isSeeding: Bool?
+    /// A rewind, or the end of a seed: what was known of higher revisions does not hold any more.
     package var rewound: Rewound?
     /// Fill `events`; off where nobody watches.
     package var collectsEvents: Bool
@@ -92,6 +94,7 @@ package struct ApplyOutput: Sendable {
         configurations.removeAll()
         compacted = nil
         site = nil
+        isSeeding = nil
         rewound = nil
     }
 }

@@ -46,6 +46,15 @@ package enum FeedReader {
         guard let row = try rows.get(RowKey.feed(revision)) else { return nil }
         return try FeedWalk.decode(row).hash
     }
+
+    /// The feed row of a revision, and the chain hash in it; nil outside the feed.
+    package static func row<Rows: RowReader & ~Copyable>(
+        of revision: UInt64,
+        rows: borrowing Rows
+    ) throws(RowError) -> (bytes: Bytes, hash: Digest)? {
+        guard let row = try rows.get(RowKey.feed(revision)) else { return nil }
+        return (row[...], try FeedWalk.decode(row).hash)
+    }
 }
 
 /// Turns feed rows into events.

@@ -69,6 +69,18 @@ package enum Limits {
     package static let rewindRevisionsMax: UInt64 = 256
     /// Bytes of orphans that one command writes, before the last.
     package static let rewindBytesMax = 1 << 20
+    /// Keys of one leaf of a seed.
+    package static let seedLeafKeysMax = 512
+    /// Bytes of one leaf, the first row excepted: the rows of one, the largest value in the last, and the keys that it lacks fit a command.
+    package static let seedLeafBytesMax = 24 << 10
+    /// Leaves that are compared in one request, and ranges in one command: two megabytes at most.
+    package static let seedLeavesMax = 64
+    /// Bytes of rows in one answer, before the last leaf.
+    package static let seedOffersBytesMax = 1 << 20
+    /// Bytes of ranges in one command that are not the only one in it.
+    package static let seedStepBytesMax = 256 << 10
+    /// Rows that are looked at by one command that removes a seed: some milliseconds.
+    package static let seedClearRowsMax = 8_192
     /// Places in the feed that bytes and age are measured from: each a sixteenth of a cap, and twice as many in all.
     package static let siteMarksMax = 32
     /// Windows of the day in a link's pace.

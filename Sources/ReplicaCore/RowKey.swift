@@ -78,6 +78,15 @@ enum RowKey {
         return (space, key, revision(of: row))
     }
 
+    /// Whether these bytes lie between the rows of two keys, or after all of them.
+    static func isBound(_ bytes: Bytes) -> Bool {
+        if bytes == allVersions.below[...] { return true }
+        guard bytes.last == 2 else { return false }
+        var row = bytes.dropLast() + [1]
+        row.append(contentsOf: repeatElement(0, count: revisionBytes))
+        return row.withUnsafeBytes { decodeVersion($0) } != nil
+    }
+
     /// The revision in a version row's key, whose length the caller has checked.
     static func revision(of row: UnsafeRawBufferPointer) -> UInt64 {
         ~row.bigEndianWord(at: row.count - revisionBytes)
@@ -207,6 +216,8 @@ enum RowKey {
     static let site: [UInt8] = [metaByte, 32]
     /// How far the other site has followed; absent as `site`.
     static let siteProgress: [UInt8] = [metaByte, 33]
+    /// The seed that a standby is brought up by; absent without one.
+    static let seed: [UInt8] = [metaByte, 36]
 
     /// What one revision did that the `rewind`-th command undid.
     static func orphan(rewind: UInt64, revision: UInt64) -> [UInt8] {

@@ -22,6 +22,11 @@ extension SiteCommand: Coded {
         static let dropOrphans: UInt8 = 17
         static let pace: UInt8 = 32
         static let drilled: UInt8 = 33
+        static let holdForSeed: UInt8 = 48
+        static let seed: UInt8 = 49
+        static let seedStep: UInt8 = 50
+        static let seedEnd: UInt8 = 51
+        static let seedClear: UInt8 = 52
     }
 
     package func encode(into writer: inout ByteWriter) {
@@ -88,6 +93,23 @@ extension SiteCommand: Coded {
         case .drilled(let drill):
             writer.byte(Tag.drilled)
             drill.encode(into: &writer)
+        case .holdForSeed(let site, let epoch):
+            writer.byte(Tag.holdForSeed)
+            writer.identifier(site)
+            writer.varint(epoch)
+        case .seed(let head):
+            writer.byte(Tag.seed)
+            head.encode(into: &writer)
+        case .seedStep(let step):
+            writer.byte(Tag.seedStep)
+            step.encode(into: &writer)
+        case .seedEnd(let revision):
+            writer.byte(Tag.seedEnd)
+            writer.varint(revision)
+        case .seedClear(let from, let below):
+            writer.byte(Tag.seedClear)
+            writer.string(from)
+            writer.string(below)
         }
     }
 
@@ -118,6 +140,11 @@ extension SiteCommand: Coded {
         case Tag.dropOrphans: return .dropOrphans(rewind: try reader.varint())
         case Tag.pace: return .pace(try SitePace.decode(from: &reader))
         case Tag.drilled: return .drilled(try SiteDrill.decode(from: &reader))
+        case Tag.holdForSeed: return .holdForSeed(site: try reader.identifier(), epoch: try reader.varint())
+        case Tag.seed: return .seed(try SeedHead.decode(from: &reader))
+        case Tag.seedStep: return .seedStep(try SeedStep.decode(from: &reader))
+        case Tag.seedEnd: return .seedEnd(revision: try reader.varint())
+        case Tag.seedClear: return .seedClear(from: try reader.string(), below: try reader.string())
         case let tag: throw .unknownTag(what: codedName, tag)
         }
     }
@@ -131,12 +158,14 @@ extension SiteFollow: Coded {
         writer.identifier(lineage)
         writer.varint(epoch)
         position.encode(into: &writer)
+        writer.branches(branches)
     }
 
     package static func decode(from reader: inout ByteReader) throws(DecodeError) -> SiteFollow {
         SiteFollow(
             primary: try SitePeer.decode(from: &reader), lineage: try reader.identifier(),
-            epoch: try reader.varint(), position: try SitePosition.decode(from: &reader))
+            epoch: try reader.varint(), position: try SitePosition.decode(from: &reader),
+            branches: try reader.branches())
     }
 }
 

@@ -39,6 +39,16 @@ package enum SiteCommand: Sendable, Hashable {
     case pace(SitePace)
     /// What came of a drill.
     case drilled(SiteDrill)
+    /// Keep history as of now, and the feed from here on, for the standby of an epoch, which is to be seeded.
+    case holdForSeed(site: SiteID, epoch: UInt64)
+    /// Become what the primary was at a revision, in steps, or at a later one than before.
+    case seed(SeedHead)
+    /// Ranges of keys become what the primary holds of them.
+    case seedStep(SeedStep)
+    /// All ranges are: the site is at the seed's revision.
+    case seedEnd(revision: UInt64)
+    /// Remove what a seed that was given up has staged in a range of rows.
+    case seedClear(from: Bytes, below: Bytes)
 }
 
 /// Whom to follow, and from where.
@@ -46,14 +56,19 @@ package struct SiteFollow: Sendable, Hashable {
     package var primary: SitePeer
     package var lineage: Lineage
     package var epoch: UInt64
-    /// Where this site stands; the primary has it in its feed.
+    /// Where this site stands; the primary has it in its feed, or had.
     package var position: SitePosition
+    /// Where the epochs of the primary's feed began, as it knows them.
+    package var branches: [SiteRecord.Branch]
 
-    package init(primary: SitePeer, lineage: Lineage, epoch: UInt64, position: SitePosition) {
+    package init(
+        primary: SitePeer, lineage: Lineage, epoch: UInt64, position: SitePosition, branches: [SiteRecord.Branch] = []
+    ) {
         self.primary = primary
         self.lineage = lineage
         self.epoch = epoch
         self.position = position
+        self.branches = branches
     }
 }
 

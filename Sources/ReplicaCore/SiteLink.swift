@@ -33,10 +33,13 @@ package struct SiteAnswer: Sendable, Hashable {
     package var compactRevision: UInt64
     package var feedFloor: UInt64
     package var grant: SiteGrant?
+    /// Where the epochs of the feed here began.
+    package var branches: [SiteRecord.Branch]
 
     package init(
         report: SiteReport, asked: SitePosition, relation: SiteFeed.Relation, entries: [FeedEntry] = [], hash: Digest,
-        compactRevision: UInt64 = 0, feedFloor: UInt64 = 0, grant: SiteGrant? = nil
+        compactRevision: UInt64 = 0, feedFloor: UInt64 = 0, grant: SiteGrant? = nil,
+        branches: [SiteRecord.Branch] = []
     ) {
         self.report = report
         self.asked = asked
@@ -46,6 +49,21 @@ package struct SiteAnswer: Sendable, Hashable {
         self.compactRevision = compactRevision
         self.feedFloor = feedFloor
         self.grant = grant
+        self.branches = branches
+    }
+
+    /// How far the site that asked and the one that answers share their history, by where their epochs began; nil if that does not say.
+    package func common(with record: SiteRecord) -> SiteRecord.Common? {
+        SiteRecord.common(record.branches, through: asked.revision, branches, through: report.position.revision)
+    }
+
+    /// Whether everything of the site that asked is in the feed here, or was before it was given up.
+    package func holds(all record: SiteRecord) -> Bool {
+        switch relation {
+        case .prefix: true
+        case .diverged: false
+        case .belowFloor: common(with: record)?.revision == asked.revision
+        }
     }
 }
 
@@ -61,6 +79,10 @@ package struct SiteAnswer: Sendable, Hashable {
 ///     │── poll ──────────────────────────────────▶│
 ///     │◀── answer{relation: prefix} ──────────────│
 ///     │ follow: nothing was lost; where it says `diverged`, `site rejoin` rewinds first
+///  standby                                     primary whose feed begins above it
+///     │── poll ──────────────────────────────────▶│
+///     │◀── answer{relation: belowFloor} ──────────│
+///     │ seed: see `SeedRecord`
 /// ```
 /// Messages may be lost, late and repeated: a proposal says at which position and epoch it was meant, and apply compares.
 package enum SiteLink {
@@ -98,13 +120,13 @@ package enum SiteLink {
         }
         guard other.role == .primary, other.seen == other.epoch, answer.asked == own.position else { return commands }
         if other.epoch > record.epoch, record.role == .standby || record.role == .fenced || record.role == .alone,
-            answer.relation == .prefix
+            answer.holds(all: record)
         {
             commands.append(
                 .follow(
                     SiteFollow(
                         primary: SitePeer(site: other.site, endpoints: primaryEndpoints), lineage: other.lineage,
-                        epoch: other.epoch, position: answer.asked)))
+                        epoch: other.epoch, position: answer.asked, branches: answer.branches)))
         }
         if record.role == .standby, other.epoch == record.epoch, record.peer?.site == other.site,
             !answer.entries.isEmpty
@@ -126,7 +148,7 @@ package enum SiteLink {
         let other = answer.report
         guard other.role == .primary, other.seen == other.epoch, other.lineage == record.lineage,
             other.epoch >= record.seen, other.epoch > record.epoch || record.role == .standby,
-            answer.asked == own.position, answer.relation == .diverged, common < own.position.revision
+            answer.asked == own.position, answer.relation != .prefix, common < own.position.revision
         else { return nil }
         return .rewind(SiteRewind(from: own.position, revision: common))
     }

@@ -50,12 +50,30 @@ extension ByteWriter {
         bool(value != nil)
         value?.encode(into: &self)
     }
+
+    mutating func branches(_ branches: [SiteRecord.Branch]) {
+        varint(branches.count)
+        for branch in branches {
+            varint(branch.epoch)
+            branch.position.encode(into: &self)
+        }
+    }
 }
 
 extension ByteReader {
     /// What `ByteWriter.optional` wrote.
     mutating func optional<Value: Coded>(_ type: Value.Type) throws(DecodeError) -> Value? {
         try bool() ? try Value.decode(from: &self) : nil
+    }
+
+    /// What `ByteWriter.branches` wrote.
+    mutating func branches() throws(DecodeError) -> [SiteRecord.Branch] {
+        var branches: [SiteRecord.Branch] = []
+        for _ in 0..<(try count(itemBytes: 1 + Digest.byteCount)) {
+            let epoch = try varint()
+            branches.append(SiteRecord.Branch(epoch: epoch, position: try SitePosition.decode(from: &self)))
+        }
+        return branches
     }
 
     mutating func role() throws(DecodeError) -> SiteRecord.Role {
@@ -87,11 +105,7 @@ extension SiteRecord: Coded {
             writer.varint(enrolment.expires)
         }
         writer.varint(rewoundIndex)
-        writer.varint(branches.count)
-        for branch in branches {
-            writer.varint(branch.epoch)
-            branch.position.encode(into: &writer)
-        }
+        writer.branches(branches)
         pace.encode(into: &writer)
         writer.optional(lastDrill)
     }
@@ -112,10 +126,7 @@ extension SiteRecord: Coded {
             record.enrolment = Enrolment(token: try reader.digest(), expires: try reader.varint())
         }
         record.rewoundIndex = try reader.varint()
-        for _ in 0..<(try reader.count(itemBytes: 1 + Digest.byteCount)) {
-            let epoch = try reader.varint()
-            record.branches.append(Branch(epoch: epoch, position: try SitePosition.decode(from: &reader)))
-        }
+        record.branches = try reader.branches()
         record.pace = try SitePace.decode(from: &reader)
         record.lastDrill = try reader.optional(SiteDrill.self)
         guard record.seen >= record.epoch else { throw .invalid(what: codedName) }
@@ -188,6 +199,7 @@ extension SiteAnswer: Coded {
         writer.varint(compactRevision)
         writer.varint(feedFloor)
         writer.optional(grant)
+        writer.branches(branches)
     }
 
     package static func decode(from reader: inout ByteReader) throws(DecodeError) -> SiteAnswer {
@@ -200,6 +212,6 @@ extension SiteAnswer: Coded {
         return SiteAnswer(
             report: report, asked: asked, relation: relation, entries: entries, hash: try reader.digest(),
             compactRevision: try reader.varint(), feedFloor: try reader.varint(),
-            grant: try reader.optional(SiteGrant.self))
+            grant: try reader.optional(SiteGrant.self), branches: try reader.branches())
     }
 }

@@ -26,7 +26,8 @@ extension SiteRecord {
         case .meet(let peer): try meet(peer)
         case .pace(let pace): try self.pace(pace)
         case .drilled(let drill): lastDrill = drill
-        case .stage, .apply, .acknowledge, .rewind, .limit, .tick, .dropOrphans:
+        case .stage, .apply, .acknowledge, .rewind, .limit, .tick, .dropOrphans, .holdForSeed, .seed, .seedStep,
+            .seedEnd, .seedClear:
             preconditionFailure("not a command that changes the record alone")
         }
         return .nothing
@@ -110,6 +111,8 @@ extension SiteRecord {
         switchover = nil
         enrolment = nil
         begin(follow.epoch, at: position)
+        // The history is the primary's from here on.
+        if !follow.branches.isEmpty { branches = Array(follow.branches.suffix(Limits.siteBranchesMax)) }
         return .endSessionsAndUploads
     }
 

@@ -60,7 +60,7 @@ package struct SiteGrant: Sendable, Hashable {
 ///    of a higher one.
 /// 2. A site that holds a grant given away (`switchover.grant`) is fenced; nothing but `follow` or `force` ends that.
 /// 3. Epochs that a site begins by itself all have its parity, and those of its peer the other: two sites of a pair never begin the same.
-/// 4. A site becomes a standby only at a position that its primary has in its feed.
+/// 4. A site becomes a standby only at a position that its primary has in its feed, or had before it gave that part of it up.
 package struct SiteRecord: Sendable, Hashable {
     package enum Role: UInt8, Sendable, Hashable {
         /// Belongs to no pair: writes, and answers to nobody.
@@ -156,7 +156,8 @@ package struct SiteRecord: Sendable, Hashable {
         seen = max(seen, epoch)
         // Whoever paused the link meant the link of that epoch.
         pace.isPaused = false
-        branches.removeAll { $0.epoch >= epoch }
+        // What was undone since is no part of the history.
+        branches.removeAll { $0.epoch >= epoch || $0.position.revision > position.revision }
         branches.append(Branch(epoch: epoch, position: position))
         if branches.count > Limits.siteBranchesMax { branches.removeFirst() }
     }

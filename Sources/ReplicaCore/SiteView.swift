@@ -3,6 +3,7 @@ package struct SiteView: Sendable {
     package var record: SiteRecord
     package var progress: SiteProgress
     package var state: AppliedState
+    package var seed: SeedRecord?
     /// Who it is; nil before the cluster has a lineage.
     package var site: SiteID?
 
@@ -11,6 +12,7 @@ package struct SiteView: Sendable {
         state = try AppliedState(loading: rows)
         record = try rows.value(SiteRecord.self, at: RowKey.site) ?? SiteRecord()
         progress = try rows.value(SiteProgress.self, at: RowKey.siteProgress) ?? SiteProgress()
+        seed = try rows.value(SeedRecord.self, at: RowKey.seed)
         site = try ModelReader.lineage(rows: rows)
     }
 

@@ -55,8 +55,13 @@ extension SiteCommand {
             return caps.bytes > 0 && caps.milliseconds > 0
                 ? nil : Refusal(.invalidArgument, "a cap of the feed must not be zero")
         case .pace(let pace): return pace.refusal
+        case .seedStep(let step):
+            guard step.spans.count <= Limits.seedLeavesMax, step.durableOn.count <= Limits.membersMax else {
+                return Refusal(.invalidArgument, "\(step.spans.count) ranges in one step of a seed")
+            }
+            return nil
         case .enroll, .acknowledge, .freeze, .unfreeze, .grant, .promote, .force, .fence, .rewind, .tick, .dropOrphans,
-            .drilled:
+            .drilled, .holdForSeed, .seed, .seedEnd, .seedClear:
             return nil
         }
     }

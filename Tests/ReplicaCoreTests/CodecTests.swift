@@ -46,6 +46,8 @@ import Testing
         try check(random.siteProgress(), &random)
         try check(random.siteReport(), &random)
         try check(random.siteAnswer(), &random)
+        try check(random.seedRecord(), &random)
+        try check(random.seedOffer(), &random)
         try check(random.orphan(), &random)
         try check(Completeness(node: random.number(), incarnation: random.identifier(), through: 3), &random)
         var state = AppliedState()

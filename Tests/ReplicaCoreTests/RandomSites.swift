@@ -21,11 +21,14 @@ extension SeededRandom {
     }
 
     mutating func siteCommand() -> SiteCommand {
-        switch below(19) {
+        switch below(24) {
         case 0: .enroll(token: digest(), expires: number())
         case 1: .admit(token: digest(), peer())
         case 2:
-            .follow(SiteFollow(primary: peer(), lineage: identifier(), epoch: number(), position: position()))
+            .follow(
+                SiteFollow(
+                    primary: peer(), lineage: identifier(), epoch: number(), position: position(),
+                    branches: some { $0.branch() }))
         case 3:
             .stage(
                 SiteStage(
@@ -50,6 +53,12 @@ extension SeededRandom {
         case 15: .tick
         case 16: .pace(pace())
         case 17: .drilled(drill())
+        case 18: .holdForSeed(site: identifier(), epoch: number())
+        case 19:
+            .seed(SeedHead(epoch: number(), from: position(), target: position(), feedRow: bytes(below(20))))
+        case 20: .seedStep(seedStep())
+        case 21: .seedEnd(revision: number())
+        case 22: .seedClear(from: bytes(below(9)), below: bytes(below(9)))
         default: .dropOrphans(rewind: number())
         }
     }
@@ -68,7 +77,7 @@ extension SeededRandom {
         }
         if chance(1, in: 2) { record.enrolment = SiteRecord.Enrolment(token: digest(), expires: number()) }
         record.rewoundIndex = number()
-        record.branches = some { SiteRecord.Branch(epoch: $0.number(), position: $0.position()) }
+        record.branches = some { $0.branch() }
         record.pace = pace()
         if chance(1, in: 2) { record.lastDrill = drill() }
         return record
@@ -87,6 +96,34 @@ extension SeededRandom {
         SiteDrill(
             begun: number(), milliseconds: number(), node: number(), revision: number(), failure: text(),
             chunks: number())
+    }
+
+    mutating func branch() -> SiteRecord.Branch { SiteRecord.Branch(epoch: number(), position: position()) }
+
+    mutating func seedRows() -> [SeedRow] {
+        some { SeedRow(key: $0.bytes($0.below(20)), value: $0.bytes($0.below(20))) }
+    }
+
+    mutating func seedLeaf() -> SeedLeaf { SeedLeaf(below: bytes(below(9)), hash: digest()) }
+
+    mutating func seedOffer() -> SeedOffer {
+        SeedOffer(leaf: seedLeaf(), rows: chance(1, in: 3) ? nil : seedRows())
+    }
+
+    mutating func seedStep() -> SeedStep {
+        SeedStep(
+            revision: number(), from: bytes(below(9)),
+            spans: some { SeedSpan(leaf: $0.seedLeaf(), rows: $0.seedRows(), removed: $0.some { $0.bytes(4) }) },
+            durableOn: some { Publication.Receipt(node: $0.number(), incarnation: $0.identifier()) })
+    }
+
+    mutating func seedRecord() -> SeedRecord {
+        var seed = SeedRecord(epoch: number(), target: position(), feedRow: bytes(below(20)))
+        seed.next = bytes(below(20))
+        seed.cleared = bytes(below(20))
+        (seed.rows, seed.bytes, seed.versions) = (number(), number(), number())
+        (seed.sameRanges, seed.changedRanges) = (number(), number())
+        return seed
     }
 
     mutating func siteProgress() -> SiteProgress {
@@ -110,7 +147,7 @@ extension SeededRandom {
         SiteAnswer(
             report: siteReport(), asked: position(), relation: [.prefix, .diverged, .belowFloor][below(3)],
             entries: some { $0.entry() }, hash: digest(), compactRevision: number(), feedFloor: number(),
-            grant: chance(1, in: 2) ? grant() : nil)
+            grant: chance(1, in: 2) ? grant() : nil, branches: some { $0.branch() })
     }
 
     mutating func orphan() -> Orphan {

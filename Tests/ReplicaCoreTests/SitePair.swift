@@ -131,7 +131,7 @@ struct SitePair {
         var answer = SiteAnswer(
             report: own, asked: poll.position, relation: relation, hash: poll.position.hash,
             compactRevision: state.compactRevision, feedFloor: state.feedFloor,
-            grant: sites[place].record.switchover?.grant)
+            grant: sites[place].record.switchover?.grant, branches: sites[place].record.branches)
         if relation == .prefix, SiteLink.follows(poll, sites[place].record, own) {
             answer.entries = try SiteFeed.entries(
                 from: poll.position.revision + 1, entriesMax: entriesMax, bytesMax: 1 << 20,

@@ -73,7 +73,9 @@ struct SmallSite: Hashable {
             guard record.refusal(of: rewind, at: position) == nil else { return false }
             while feed.count > Int(rewind.revision) { orphans.append(feed.removeLast()) }
             orphans = Array(Set(orphans)).sorted()
-        case .acknowledge, .limit, .tick, .dropOrphans, .stage, .meet: return true
+        case .acknowledge, .limit, .tick, .dropOrphans, .stage, .meet, .holdForSeed, .seed, .seedStep, .seedEnd,
+            .seedClear:
+            return true
         default:
             do throws(Refusal) {
                 _ = try record.take(command, at: position, own: id, time: 0)

@@ -47,6 +47,7 @@ final class FigureSampler: Sendable {
         for role in SiteStatus.Role.allCases {
             set("site_role", role.rawValue == "\(now.site.role)" ? 1 : 0, [("role", role.rawValue)])
         }
+        set("site_seeding", now.isSeeding ? 1 : 0)
         set("site_epoch", now.site.epoch)
         set("site_epoch_seen", now.site.seen)
         if let drill = now.site.lastDrill {

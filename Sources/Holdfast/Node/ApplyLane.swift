@@ -16,6 +16,8 @@ struct InstalledState: Sendable {
     var completeness: [Completeness]
     /// This cluster's part in a pair of sites.
     var site: SiteRecord
+    /// Rows of a seed are staged in it.
+    var isSeeding: Bool
     /// The highest revision that published a model.
     var publishedRevision: UInt64
 }
@@ -164,7 +166,7 @@ private final class ApplyWorker: @unchecked Sendable {
             listener.onInstalled(
                 InstalledState(
                     head: staged.manifest.head, roster: loaded.roster, completeness: loaded.completeness,
-                    site: loaded.site,
+                    site: loaded.site, isSeeding: loaded.seed != nil,
                     publishedRevision: published ?? 0))
         } catch let error as RowError {
             fail(error.message, error.isCorruption)

@@ -65,6 +65,7 @@ extension Member {
             values.lineage = head.lineage ?? values.lineage
             values.featureVersion = head.featureVersion
             values.site = snapshot.site
+            values.isSeeding = snapshot.isSeeding
             values.publishedRevision = snapshot.publishedRevision
             // The log that there was at the start is no more: what of it was committed is in the state.
             values.startIndex = min(values.startIndex, head.state.index)

@@ -20,6 +20,7 @@ extension Member {
             }
             if let rewound = output.rewound { values.publishedRevision = rewound.publishedRevision }
             if let site = output.site { values.site = site }
+            if let isSeeding = output.isSeeding { values.isSeeding = isSeeding }
             if let lineage = output.lineage { values.lineage = lineage }
             if let version = output.featureVersion { values.featureVersion = version }
         }

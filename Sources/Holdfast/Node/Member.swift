@@ -119,6 +119,7 @@ final class Member: Sendable {
                 firstEndpoints: Dictionary(uniqueKeysWithValues: identity.members.map { ($0.node, $0.endpoint) }),
                 completeness: stores.applier.completeness, lineage: stores.lineage,
                 featureVersion: stores.applier.featureVersion, site: stores.applier.site,
+                isSeeding: stores.applier.seed != nil,
                 publishedRevision: stores.publishedRevision,
                 startIndex: stores.start.lastIndex))
         self.state = state

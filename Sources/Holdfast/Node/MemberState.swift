@@ -22,6 +22,8 @@ final class MemberState: Sendable {
         var featureVersion = FeatureVersion.first
         /// This cluster's part in a pair of sites.
         var site = SiteRecord()
+        /// Rows of a seed are staged here.
+        var isSeeding = false
         /// The index through which consensus holds no entries for followers.
         var compacted: LogIndex = 0
         /// The highest revision that published a model.

@@ -84,10 +84,10 @@ final class WatchHub: @unchecked Sendable {
         for watch in watches.values where !watch.isReading && !watch.isBlocked { read(watch) }
     }
 
-    /// History above `revision` is undone: what watches have delivered may not have happened.
+    /// History above `revision` is undone, or was left out up to there: what watches have delivered may not have happened, or is not all.
     func rewound(to revision: UInt64) {
         self.revision = revision
-        endAll(HoldfastError(.fenced, "this site's history was rewound to revision \(revision); watch the primary"))
+        endAll(HoldfastError(.fenced, "this site's history was set to revision \(revision); watch the primary"))
     }
 
     /// Stops the watch that a request of this connection began.

@@ -65,11 +65,12 @@ public struct SiteObjection: Sendable, Equatable {
                 SiteObjection(
                     .diverged,
                     "this site has revisions that the primary does not have; 'site rejoin' keeps them as orphans"))
-        case .reseedRequired:
+        case .reseedRequired, .seeding:
             found.append(
                 SiteObjection(
                     .reseedRequired,
-                    "the primary no longer keeps what this site lacks: it is at revision \(site.revision) for good"))
+                    "the primary no longer keeps what this site lacks: it is at revision \(site.revision) until it is seeded"
+                ))
         case .none, .unreachable: break
         }
         if site.role == .fenced {

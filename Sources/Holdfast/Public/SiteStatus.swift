@@ -26,6 +26,22 @@ public struct SiteStatus: Sendable, Equatable {
         case diverged
         /// The primary's feed no longer reaches back to where this site is.
         case reseedRequired
+        /// Because of that, this site is being brought to what the primary is: until that is over it stays what it was.
+        case seeding
+    }
+
+    /// How far a seed is.
+    public struct Seeding: Sendable, Equatable {
+        /// The primary's revision that this site arrives at.
+        public var revision: Revision
+        /// Rows written so far.
+        public var rows: UInt64
+        /// Their bytes.
+        public var bytes: UInt64
+        /// Ranges of keys that are the same on both sites.
+        public var sameRanges: UInt64
+        /// Ranges of keys that differed.
+        public var changedRanges: UInt64
     }
 
     /// What this site is.
@@ -48,6 +64,8 @@ public struct SiteStatus: Sendable, Equatable {
     public var recoveryPointSeconds: Double?
     /// On a primary: bytes that may be written before a standby that does not move must be seeded anew; nil if nothing is kept for it.
     public var retentionHeadroomBytes: UInt64?
+    /// On a standby whose primary's feed does not reach back to it: what it is being brought to; nil otherwise.
+    public var seeding: Seeding?
     /// Where the other site is, `HOST:PORT` each.
     public var peer: [String]
     /// A switchover is under way here.

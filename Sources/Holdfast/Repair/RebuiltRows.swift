@@ -42,7 +42,7 @@ struct RebuiltRows: Sendable {
                 applier,
                 InstalledState(
                     head: head, roster: applier.roster, completeness: applier.completeness, site: applier.site,
-                    publishedRevision: published ?? 0)
+                    isSeeding: applier.seed != nil, publishedRevision: published ?? 0)
             )
         } catch let error as SnapshotError {
             throw HoldfastError(error)

@@ -64,6 +64,9 @@ package enum FrameKind: UInt8, Sendable, CaseIterable {
     /// A step of holding this site against the other one, and the trial of a standby.
     case siteVerify = 81
     case siteDrill = 82
+    /// Of a standby that the feed does not reach any more: what it is to become, and rows of that.
+    case siteSeed = 88
+    case siteRows = 89
 
     // Chunk messages on request connections, chunk bytes on bulk connections.
     case chunkMessage = 56

@@ -30,9 +30,9 @@ final class SiteLeader: Sendable {
         var ticked = NIODeadline.now()
     }
 
-    private let stores: SiteStores
-    private let plane: SitePlane
-    private let logger: Logger
+    let stores: SiteStores
+    let plane: SitePlane
+    let logger: Logger
     private let known = Mutex(Known())
     private let pacer: LinkPacer
     private let isUnderWay = Mutex(false)
@@ -40,6 +40,8 @@ final class SiteLeader: Sendable {
     private static let standbyPause: UInt64 = 50
     private static let otherPause: UInt64 = 500
     private static let patience = TimeAmount.seconds(3)
+    /// Two megabytes of rows are read and hashed for one answer, and sent.
+    static let seedPatience = TimeAmount.seconds(30)
     /// How long a primary stays frozen without a grant.
     static let freezePatience = TimeAmount.seconds(10)
     /// Time alone ends a hold at most this much late.
@@ -57,8 +59,9 @@ final class SiteLeader: Sendable {
         while !Task.isCancelled {
             let now = stores.state.now
             var pause = Self.otherPause
-            if stores.leads, now.site.role != .alone {
+            if stores.leads, now.site.role != .alone || now.isSeeding {
                 do throws(HoldfastError) {
+                    if now.isSeeding { try await clearSeed() }
                     let hasMore = try await pollOnce()
                     if now.site.role == .standby || now.site.switchover != nil { pause = Self.standbyPause }
                     if hasMore { pause = 0 }
@@ -112,7 +115,10 @@ final class SiteLeader: Sendable {
         let answer = try await ask(peer, own, bytesMax: takes ? UInt64(Limits.sitePollBytesMax) : 0)
         let other = answer.answer.report
         guard other.site == peer.site else {
-            throw HoldfastError(.incompatible, "another cluster than the other site answers at its addresses")
+            throw HoldfastError(
+                .incompatible,
+                "another cluster than the other site answers at its addresses: it was recovered or restored, and is to be "
+                    + "paired anew")
         }
         stores.hear(other, as: view.record)
         note(answer, view, sent: sent)
@@ -123,10 +129,20 @@ final class SiteLeader: Sendable {
             on: answer.answer, at: view.record, own: own, primaryEndpoints: answer.endpoints)
         {
             if case .apply(let shipment) = command {
+                // A seed that is under way comes first; it ends above.
+                guard view.seed == nil else { continue }
                 try await apply(shipment, from: peer)
             } else {
                 try await stores.propose(command)
             }
+        }
+        // Of the same epoch it is a prefix of the primary by what it was shipped.
+        if takes, !answer.isPaused, answer.answer.relation == .belowFloor || view.seed != nil,
+            other.role == .primary, other.epoch == view.record.epoch, view.record.seen == view.record.epoch,
+            other.seen == other.epoch
+        {
+            known.withLock { $0.link = .seeding }
+            return try await seedOn(view, own: own, from: peer)
         }
         return !answer.answer.entries.isEmpty
     }
@@ -148,7 +164,8 @@ final class SiteLeader: Sendable {
             switch answer.answer.relation {
             case .prefix: known.link = answer.isPaused || view.record.pace.isPaused ? .paused : .connected
             case .diverged: known.link = report.role == .primary ? .diverged : .connected
-            case .belowFloor: known.link = report.role == .primary ? .reseedRequired : .connected
+            case .belowFloor:
+                known.link = report.role == .primary ? (view.seed == nil ? .reseedRequired : .seeding) : .connected
             }
             // Only the primary of this very epoch says what may be lost here.
             if view.record.role == .standby, report.role == .primary, report.epoch == view.record.epoch,
@@ -187,7 +204,7 @@ final class SiteLeader: Sendable {
 
     /// Goes on hearing of the other site while something takes long: chunks may come for hours, and epochs, what is acknowledged and what a
     /// status says must not wait for them.
-    private func hearing<Value: Sendable>(
+    func hearing<Value: Sendable>(
         _ body: () async throws(HoldfastError) -> Value
     ) async throws(HoldfastError) -> Value {
         let beat = Task { [logger] in
@@ -205,7 +222,7 @@ final class SiteLeader: Sendable {
     }
 
     /// Makes every chunk of a version durable on a quorum here, and names those who vouch for it.
-    private func bring(
+    func bring(
         _ publish: SiteShipment.Publish, from peer: SitePeer
     ) async throws(HoldfastError) -> [Publication.Receipt] {
         let record = publish.record
@@ -285,12 +302,15 @@ final class SiteLeader: Sendable {
             return false
         }
         let answer = try await ask(peer, own, bytesMax: 0)
-        if answer.answer.relation == .belowFloor {
-            throw HoldfastError(
-                .reseedRequired, "the primary's feed begins above where this site is; it must be seeded anew")
-        }
-        if answer.answer.relation == .diverged {
+        if !answer.answer.holds(all: view.record) {
             let common = try await common(view, answer.answer, peer)
+            guard common >= view.state.feedFloor else {
+                throw HoldfastError(
+                    .reseedRequired,
+                    "the sites parted at revision \(common), and the feed here begins at \(view.state.feedFloor): what only "
+                        + "this site has cannot be told apart any more; keep it by 'holdfast snapshot', and let a new "
+                        + "cluster follow")
+            }
             if let command = SiteLink.rewind(on: answer.answer, at: view.record, own: own, common: common) {
                 try await stores.propose(command)
                 return false
@@ -298,7 +318,7 @@ final class SiteLeader: Sendable {
         }
         try await pollOnce()
         let after = try await stores.view()
-        return after.record.role == .standby && answer.answer.relation == .prefix
+        return after.record.role == .standby && answer.answer.holds(all: view.record)
     }
 
     /// The other site's chain hashes after some revisions; zero for one that its feed does not have.
@@ -316,24 +336,55 @@ final class SiteLeader: Sendable {
         }
     }
 
-    /// The highest revision after which both sites have the same hash: they agree through it and nowhere above.
+    /// The highest revision through which both sites have the same history: by its hashes as far as both feeds reach, and below that by
+    /// where their epochs began.
     private func common(
         _ view: SiteView, _ answer: SiteAnswer, _ peer: SitePeer
     ) async throws(HoldfastError) -> UInt64 {
-        var low = max(view.state.feedFloor, answer.feedFloor)
-        var high = min(view.state.revision, answer.report.position.revision)
-        guard low <= high || low == 0 else { return low }
+        let low = max(view.state.feedFloor, answer.feedFloor)
+        let high = min(view.state.revision, answer.report.position.revision)
+        if low <= high, let common = try await common(low...high, peer) { return common }
+        guard let common = answer.common(with: view.record), common.revision < low else {
+            throw HoldfastError(
+                .reseedRequired, "nothing says any more where the sites parted; let a new cluster follow the primary")
+        }
+        let revision = common.revision
+        let own = try await stores.read { rows in try FeedReader.hash(after: revision, rows: rows) }
+        if let own, let theirs = common.hash, own != theirs {
+            throw HoldfastError(.incompatible, "the sites are no copies of one another: their histories never met")
+        }
+        return revision
+    }
+
+    /// The highest of these revisions after which both sites have the same hash; nil if they differ at the first.
+    private func common(
+        _ revisions: ClosedRange<UInt64>, _ peer: SitePeer
+    ) async throws(HoldfastError) -> UInt64? {
+        var low = revisions.lowerBound
+        var high = revisions.upperBound
+        if low > 0 {
+            let (ours, theirs) = try await hashes(after: [low], peer)
+            guard ours == theirs, ours != [.zero] else { return nil }
+        }
         while low < high {
             let step = max((high - low) / 64, 1)
             let probes = Array(stride(from: low + step, through: high, by: Int(step)).prefix(Limits.siteHashesMax))
-            let theirs = try await hashes(after: probes, at: peer)
-            let ours = try await stores.read { rows in
-                try probes.map { try FeedReader.hash(after: $0, rows: rows) ?? .zero }
-            }
+            let (ours, theirs) = try await hashes(after: probes, peer)
             let agreed = zip(ours, theirs).prefix { $0 == $1 && $0 != .zero }.count
             if agreed > 0 { low = probes[agreed - 1] }
             high = agreed < probes.count ? probes[agreed] - 1 : high
         }
         return low
+    }
+
+    /// The chain hashes after some revisions, here and there; zero outside a feed.
+    private func hashes(
+        after revisions: [UInt64], _ peer: SitePeer
+    ) async throws(HoldfastError) -> (ours: [Digest], theirs: [Digest]) {
+        let theirs = try await hashes(after: revisions, at: peer)
+        let ours = try await stores.read { rows in
+            try revisions.map { try FeedReader.hash(after: $0, rows: rows) ?? .zero }
+        }
+        return (ours, theirs)
     }
 }

@@ -51,6 +51,8 @@ final class SiteService: Sendable {
         case .siteHashes: return try await source.hashes(body)
         case .siteOrphans: return try await source.orphans(body)
         case .siteEpoch: return try await source.heard(body)
+        case .siteSeed: return try await source.seed(body, deadline: deadline)
+        case .siteRows: return try await source.rows(body, deadline: deadline)
         case .siteStatus:
             try stores.requireLeader()
             let status = try await status()
@@ -125,7 +127,7 @@ final class SiteService: Sendable {
                 report: report, asked: .start,
                 relation: try await stores.read { rows in
                     try SiteFeed.relation(of: .start, at: view.state, rows: rows)
-                }, hash: .zero),
+                }, hash: .zero, branches: view.record.branches),
             endpoints: stores.endpoints, heldBytes: 0)
         return .written { answer.encode(into: &$0) }
     }
@@ -147,16 +149,16 @@ final class SiteService: Sendable {
         let answer = try Store.decode(body) { reader throws(DecodeError) in
             try SitePollAnswer.decode(from: &reader)
         }
-        guard answer.answer.relation == .prefix else {
-            throw HoldfastError(
-                .reseedRequired, "the primary has given up the beginning of its feed; the standby must be seeded")
+        // A new cluster has nothing that the primary does not have, wherever its feed begins.
+        guard answer.answer.relation != .diverged else {
+            throw HoldfastError(.incompatible, "the primary says that a new cluster has another history than itself")
         }
         let report = answer.answer.report
         try await stores.propose(
             .follow(
                 SiteFollow(
                     primary: SitePeer(site: report.site, endpoints: answer.endpoints), lineage: report.lineage,
-                    epoch: report.epoch, position: .start)))
+                    epoch: report.epoch, position: .start, branches: answer.answer.branches)))
     }
 
     private static func digest(_ token: String) -> Digest {
@@ -320,6 +322,11 @@ final class SiteService: Sendable {
         status.lastDrill = view.record.lastDrill.map(SiteDrillResult.init)
         status.pace = LinkPace(view.record.pace)
         status.rateBytesPerSecond = view.record.pace.rate(at: WallClock.milliseconds)
+        status.seeding = view.seed.map { seed in
+            SiteStatus.Seeding(
+                revision: seed.target.revision, rows: seed.rows, bytes: seed.bytes, sameRanges: seed.sameRanges,
+                changedRanges: seed.changedRanges)
+        }
         if role == .primary { status.retentionHeadroomBytes = view.progress.headroomBytes }
         return status
     }

@@ -9,7 +9,7 @@ internal import Synchronization
 /// Invariant: the position in an answer is one that includes everything which was acknowledged before the poll came: the answer waits for a
 /// read round. A node that lags, or a leader that was cut off, gives none.
 final class SiteSource: Sendable {
-    private let stores: SiteStores
+    let stores: SiteStores
     private let logger: Logger
     /// When a standby's word was written into the rows last, and which revision it was.
     private let told = Mutex<(revision: UInt64, at: NIODeadline)>((0, .distantPast))
@@ -69,7 +69,7 @@ final class SiteSource: Sendable {
         var answer = SiteAnswer(
             report: own, asked: position, relation: relation, hash: position.hash,
             compactRevision: view.state.compactRevision, feedFloor: view.state.feedFloor,
-            grant: view.record.switchover?.grant)
+            grant: view.record.switchover?.grant, branches: view.record.branches)
         if poll.bytesMax > 0, relation == .prefix, SiteLink.follows(poll.report, view.record, own) {
             let bytesMax = Int(min(poll.bytesMax, UInt64(Limits.sitePollBytesMax)))
             let (entries, hash) = try await stores.read { rows in

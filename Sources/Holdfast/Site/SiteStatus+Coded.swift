@@ -16,6 +16,12 @@ extension SiteStatus {
         writer.varint(epochSeen)
         writer.bool(lastDrill != nil)
         lastDrill?.core.encode(into: &writer)
+        writer.bool(seeding != nil)
+        if let seeding {
+            for number in [
+                seeding.revision, seeding.rows, seeding.bytes, seeding.sameRanges, seeding.changedRanges,
+            ] { writer.varint(number) }
+        }
     }
 
     static func decode(from reader: inout ByteReader) throws(DecodeError) -> SiteStatus {
@@ -37,6 +43,11 @@ extension SiteStatus {
         status.pace = LinkPace(try SitePace.decode(from: &reader))
         status.epochSeen = try reader.varint()
         status.lastDrill = try reader.bool() ? SiteDrillResult(try SiteDrill.decode(from: &reader)) : nil
+        if try reader.bool() {
+            status.seeding = Seeding(
+                revision: try reader.varint(), rows: try reader.varint(), bytes: try reader.varint(),
+                sameRanges: try reader.varint(), changedRanges: try reader.varint())
+        }
         return status
     }
 }
