@@ -253,8 +253,9 @@ package struct Applier: Sendable {
             return site.role == .standby ? .uploadsClosed(count: 0) : expireUploads(before: before, &group)
         case .publish(let publication): return try publish(publication, &group)
         case .retire(let name, let version): return try retire(name: name, version: version, &group)
-        case .complete(let node, let incarnation, let through):
-            return complete(Completeness(node: node, incarnation: incarnation, through: through), &group)
+        case .complete(let node, let incarnation, let through, let rewound):
+            return complete(
+                Completeness(node: node, incarnation: incarnation, through: through), rewound: rewound, &group)
         case .raiseFeatures(let version): return raiseFeatures(to: version, &group)
         case .site(let command): return try perform(command, &group)
         case .openSession, .closeSession: preconditionFailure("sessions are handled before")
@@ -300,7 +301,13 @@ package struct Applier: Sendable {
         return .done(revision: state.revision)
     }
 
-    private mutating func complete(_ report: Completeness, _ group: inout ApplyGroup) -> Outcome {
+    private mutating func complete(
+        _ report: Completeness, rewound: UInt64, _ group: inout ApplyGroup
+    ) -> Outcome {
+        guard rewound == site.rewoundIndex else {
+            return .refused(
+                Refusal(.unavailable, "node \(report.node) looked at a history that was undone since; it looks again"))
+        }
         guard members.contains(report.node) else {
             return .refused(Refusal(.preconditionFailed, "node \(report.node) is not a member"))
         }

@@ -19,6 +19,7 @@ extension Command: Coded {
         static let complete: UInt8 = 14
         static let raiseFeatures: UInt8 = 38
         static let site: UInt8 = 40
+        static let completeAfterRewind: UInt8 = 41
     }
 
     package func encode(into writer: inout ByteWriter) {
@@ -66,11 +67,12 @@ extension Command: Coded {
             writer.byte(Tag.retire)
             writer.text(name)
             writer.text(version)
-        case .complete(let node, let incarnation, let through):
-            writer.byte(Tag.complete)
+        case .complete(let node, let incarnation, let through, let rewound):
+            writer.byte(rewound == 0 ? Tag.complete : Tag.completeAfterRewind)
             writer.varint(node)
             writer.identifier(incarnation)
             writer.varint(through)
+            if rewound > 0 { writer.varint(rewound) }
         case .raiseFeatures(let version):
             writer.byte(Tag.raiseFeatures)
             writer.fixed32(version)
@@ -107,6 +109,10 @@ extension Command: Coded {
         case Tag.complete:
             return .complete(
                 node: try reader.varint(), incarnation: try reader.identifier(), through: try reader.varint())
+        case Tag.completeAfterRewind:
+            return .complete(
+                node: try reader.varint(), incarnation: try reader.identifier(), through: try reader.varint(),
+                rewound: try reader.varint())
         case Tag.raiseFeatures: return .raiseFeatures(to: try reader.fixed32())
         case Tag.site: return .site(try SiteCommand.decode(from: &reader))
         case let tag: throw .unknownTag(what: codedName, tag)

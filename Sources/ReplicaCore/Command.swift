@@ -44,8 +44,9 @@ package enum Command: Sendable, Hashable {
     case uploadExpire(before: UInt64)
     case publish(Publication)
     case retire(name: String, version: String)
-    /// A node holds every byte that revisions through `through` name.
-    case complete(node: UInt64, incarnation: Incarnation, through: UInt64)
+    /// A node holds every byte that revisions through `through` name. `rewound` is the log index of the last rewind that it knew when it
+    /// looked (0: none): what was said of a history that is undone since is no word on the one that took its place.
+    case complete(node: UInt64, incarnation: Incarnation, through: UInt64, rewound: UInt64 = 0)
     /// Every member knows this feature version: it may be used from here on. A lower one than is active changes nothing.
     case raiseFeatures(to: UInt32)
     /// This cluster's part in a pair of sites.

@@ -39,8 +39,9 @@ extension Command {
     package var feature: Feature? {
         switch self {
         case .put, .delete, .transaction, .compact, .openSession, .closeSession, .lineage, .uploadBegin, .uploadAdd,
-            .uploadAbort, .uploadExpire, .publish, .retire, .complete:
+            .uploadAbort, .uploadExpire, .publish, .retire:
             nil
+        case .complete(_, _, _, let rewound): rewound == 0 ? nil : .sites
         // Proposed only when every member has sealed its directory: see `FeatureRise`.
         case .raiseFeatures: nil
         case .site: .sites

@@ -161,6 +161,8 @@ import Testing
             form(Command.publish(publication)) == "010c" + idHex + "016d010131" + chunkHex + "010203" + "0101" + idHex)
         #expect(form(Command.retire(name: "m", version: "1")) == "010d016d0131")
         #expect(form(Command.complete(node: 2, incarnation: id, through: 9)) == "010e02" + idHex + "09")
+        #expect(
+            form(Command.complete(node: 2, incarnation: id, through: 9, rewound: 3)) == "012902" + idHex + "0903")
         #expect(form(Outcome.done(revision: 5)) == "010105")
         #expect(form(Outcome.refused(Refusal(.compacted, "x", earliestRevision: 4))) == "01070d040178")
         let kv = KeyValue(

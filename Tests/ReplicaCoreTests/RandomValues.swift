@@ -69,7 +69,10 @@ extension SeededRandom {
         case 12: .retire(name: text(), version: text())
         case 14, 15: .site(siteCommand())
         case 13: .raiseFeatures(to: UInt32(truncatingIfNeeded: number()))
-        default: .complete(node: number(), incarnation: identifier(), through: number())
+        default:
+            .complete(
+                node: number(), incarnation: identifier(), through: number(),
+                rewound: chance(1, in: 2) ? 0 : number())
         }
     }
 

@@ -153,4 +153,23 @@ import Testing
         #expect(pinned == [true, false, false])
         try pair.sites[0].checkGroupings(seed: 1)
     }
+
+    @Test func `what a node said of the history that was undone is no word on the one that came after`() throws {
+        var pair = try diverged(seed: 3)
+        let before = pair.sites[0].position.revision
+        let life = Incarnation(1, 0)
+        let word = Command.complete(node: 1, incarnation: life, through: before)
+        #expect(try pair.sites[0].run(word).refusal == nil)
+        try rewind(&pair)
+        while pair.sites[1].position.revision <= before { _ = try pair.sites[1].put("more", "1") }
+        try pair.settle()
+        #expect(pair.sites[0].position.revision > before)
+        // Proposed before the rewind, and late.
+        #expect(try pair.sites[0].run(word).refusal?.code == .unavailable)
+        #expect(pair.sites[0].replica.applier.completeness.map(\.through) == [5])
+        let rewound = pair.sites[0].record.rewoundIndex
+        let now = Command.complete(node: 1, incarnation: life, through: before, rewound: rewound)
+        #expect(try pair.sites[0].run(now).refusal == nil)
+        #expect(pair.sites[0].replica.applier.completeness.map(\.through) == [before])
+    }
 }

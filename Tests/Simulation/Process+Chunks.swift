@@ -139,7 +139,9 @@ extension Process {
         // As the rows have it: what was proposed before may be lost.
         let told = applier.completeness.first { $0.node == id && $0.incarnation == node.incarnation }?.through ?? 0
         if isComplete, newest > told, applier.members.contains(id), let leader = world.leaderProcess(knownTo: self) {
-            let command = Command.complete(node: id, incarnation: node.incarnation, through: applier.state.revision)
+            let command = Command.complete(
+                node: id, incarnation: node.incarnation, through: applier.state.revision,
+                rewound: applier.site.rewoundIndex)
             leader.propose(Envelope(time: 0, command: command).encoded(), .nobody)
         }
         sweepChunks()

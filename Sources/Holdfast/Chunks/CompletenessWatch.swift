@@ -29,6 +29,8 @@ final class CompletenessWatch: Sendable {
         /// The revision of the rows surveyed, and of the last publish among them.
         var revision: UInt64 = 0
         var lastPublish: UInt64 = 0
+        /// The log index of the last rewind in them.
+        var rewound: UInt64 = 0
         /// What the cluster was told of this life of the disk; nil for nothing.
         var told: UInt64?
     }
@@ -152,6 +154,7 @@ final class CompletenessWatch: Sendable {
             let applied = try AppliedState(loading: rows)
             var survey = Survey()
             survey.revision = applied.revision
+            survey.rewound = try SiteView(loading: rows).record.rewoundIndex
             survey.told = try ModelReader.completeness(rows: rows)
                 .first { $0.node == node && $0.incarnation == incarnation }?.through
             // Retired versions above the feed floor are still named by a revision that a peer may ask for.
@@ -203,7 +206,8 @@ final class CompletenessWatch: Sendable {
         let isLower = survey.told.map { through < $0 } ?? false
         let isAdvance = survey.lastPublish > (survey.told ?? 0) && through > (survey.told ?? 0)
         guard isLower || isAdvance else { return }
-        let command = Command.complete(node: commands.node, incarnation: commands.incarnation, through: through)
+        let command = Command.complete(
+            node: commands.node, incarnation: commands.incarnation, through: through, rewound: survey.rewound)
         let outcome = try await commands.propose(command, deadline: .now() + ChunkLimits.fetchWait)
         if case .refused(let refusal) = outcome { throw ChunkFault.refused(refusal) }
     }
