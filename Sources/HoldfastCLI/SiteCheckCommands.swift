@@ -10,8 +10,8 @@ extension SiteCommand {
                 "Hold this site against the other one, its rows against the feed, and chunks against their names.",
             discussion: """
                 Compares the chain hash at one revision with the other site's, hashes all rows above the feed floor again,
-                and reads a sample of the chunks, at the leader of the cluster that is asked. Changes nothing. Exit status
-                0 where all agrees, 1 where something does not, 69 where the other site could not be asked.
+                and reads a sample of the chunks, at the leader of the cluster that is asked; a chunk that is not whole is
+                fetched anew from the other nodes. Exit status 0 where all agrees, 1 where something does not, 69 where the other site could not be asked.
 
                 Example:
                   holdfast site verify --endpoint STANDBY:PORT
@@ -115,7 +115,7 @@ struct SiteVerificationDocument: Encodable {
             lines.append("\(found.chunksChecked) of \(found.chunks) chunks were read and are whole")
         } else {
             lines.append(
-                "\(found.badChunks.count) OF \(found.chunksChecked) CHUNKS ARE NOT WHOLE; 'cluster scrub' replaces them:"
+                "\(found.badChunks.count) OF \(found.chunksChecked) CHUNKS ARE NOT WHOLE; the leader fetches them anew:"
             )
             lines += found.badChunks.map { "  \($0)" }
         }

@@ -208,6 +208,14 @@ package final class NodeChunks: Sendable {
         return true
     }
 
+    /// Checks a chunk against its name; false for one that is missing or bad. A bad one goes to the quarantine, and what is lacking is looked
+    /// for anew, which this does not wait for.
+    func inspect(_ id: ChunkID) async throws(HoldfastError) -> Bool {
+        let isWhole = try await keeper.readers.run { () throws(HoldfastError) in try self.keeper.verify(id) }
+        if !isWhole { watch.chunkLost() }
+        return isWhole
+    }
+
     private func check(_ id: ChunkID) async {
         do throws(HoldfastError) {
             _ = try await verify(id)

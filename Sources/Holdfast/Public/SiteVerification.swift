@@ -40,7 +40,8 @@ public struct SiteVerification: Sendable, Equatable {
 
 extension Store {
     /// Holds this site against the other one: the chain hash at the latest revision here with that of the other site, all rows with the chain
-    /// hash, and chunks with their names. It reads at the leader of the cluster that is asked; nothing is changed.
+    /// hash, and chunks with their names. It reads at the leader of the cluster that is asked; a chunk that
+    /// is not whole is put aside and fetched anew from the other nodes.
     ///
     /// - Parameters:
     ///   - chunks: about how many to read, spread evenly; nil for all of them.

@@ -136,16 +136,8 @@ struct SiteFork: Sendable {
         }
     }
 
-    /// Loads the newest version, and verifies a sample of all chunks; answers how many.
+    /// Verifies a sample of all chunks, and loads the newest version; answers how many chunks.
     private func readModels(of node: HoldfastNode, _ sample: UInt64) async throws(HoldfastError) -> UInt64 {
-        let versions = try await node.store.models().filter { !$0.retired }
-        guard let newest = versions.max(by: { $0.revision < $1.revision }) else { return 0 }
-        let model = try await node.store.model(ModelReference(name: newest.name, version: newest.version))
-        if let tensor = model.tensors.min(by: { $0.bytes < $1.bytes }) {
-            _ = try await model.tensor(tensor.name, in: tensor.file)
-        } else if let file = model.files.min(by: { $0.bytes < $1.bytes }), file.bytes <= Self.fileBytesMax {
-            _ = try await model.data(of: file.path)
-        }
         guard let copy = node.chunks else { return 0 }
         let verifier = SiteVerifier(chunks: copy)
         let all = try await verifier.standing().chunks
@@ -161,6 +153,14 @@ struct SiteFork: Sendable {
             }
             checked += page.checked
             place = page.next
+        }
+        let versions = try await node.store.models().filter { !$0.retired }
+        guard let newest = versions.max(by: { $0.revision < $1.revision }) else { return checked }
+        let model = try await node.store.model(ModelReference(name: newest.name, version: newest.version))
+        if let tensor = model.tensors.min(by: { $0.bytes < $1.bytes }) {
+            _ = try await model.tensor(tensor.name, in: tensor.file)
+        } else if let file = model.files.min(by: { $0.bytes < $1.bytes }), file.bytes <= Self.fileBytesMax {
+            _ = try await model.data(of: file.path)
         }
         return checked
     }

@@ -150,11 +150,9 @@ struct SiteVerifier: Sendable {
     /// Reads chunks on this node's disk and compares them with their names.
     func chunks(from place: ChunkPlace, stride: UInt64) async throws(HoldfastError) -> ChunkPage {
         let (found, next) = try await read { rows in try Self.places(from: place, stride: max(stride, 1), rows: rows) }
-        return try await chunks.keeper.readers.run { [chunks] () throws(HoldfastError) in
-            var page = ChunkPage(next: next, checked: UInt64(found.count))
-            for id in found where try !chunks.keeper.verify(id) { page.bad.append(id) }
-            return page
-        }
+        var page = ChunkPage(next: next, checked: UInt64(found.count))
+        for id in found where try await !chunks.inspect(id) { page.bad.append(id) }
+        return page
     }
 
     /// The next chunks from a place on, and where to go on.
