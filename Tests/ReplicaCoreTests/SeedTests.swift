@@ -146,6 +146,8 @@ import Testing
         let steps = try pair.seedSteps()
         let first = try #require(steps.first)
         #expect(try pair.sites[1].run(.seedStep(first)).refusal == nil)
+        #expect(pair.seed()?.next == first.spans.last?.leaf.below && pair.seed()?.isFilled == false)
+        #expect(try pair.sites[1].run(.seedEnd(revision: head.target.revision)).refusal?.code == .preconditionFailed)
         #expect(try pair.sites[1].run(.seedStep(first)).refusal?.code == .preconditionFailed)
         while try pair.seedOnce() {}
         let position = pair.sites[1].position
@@ -159,6 +161,25 @@ import Testing
     @Test func `a step changes nothing at or below the site's revision, and only to what the hash covers`() throws {
         var pair = try behind(seed: 4)
         #expect(try pair.sites[1].run(.seed(try pair.seedHead())).refusal == nil)
+        // A row that the hash covers, at the site's own revision and just above it.
+        let revision = pair.sites[1].position.revision
+        let target = try #require(pair.seed()).target.revision
+        let own = try ErasedRows.with(pair.sites[1].replica.rows) { rows in
+            try SeedReader.content(from: SeedRecord.start, below: SeedRecord.end, through: target, rows: rows).rows
+        }
+        let cases: [(above: UInt64, code: ErrorCode?)] = [(0, .corrupted), (1, nil)]
+        for (above, code) in cases {
+            var key = RowKey.versions(of: "only there".asBytes, in: .user)
+            RowKey.append(revision: revision + above, to: &key)
+            let row = SeedRow(key: key[...], value: [1, 0, 1, 1, 0, 9])
+            let held = (own + [row]).sorted { $0.key.lexicographicallyPrecedes($1.key) }
+            let leaf = SeedLeaf(
+                below: SeedRecord.end, hash: SeedReader.hash(of: held, SeedReader.digest(QuickHash.self)))
+            let step = SeedStep(
+                revision: target, from: SeedRecord.start, spans: [SeedSpan(leaf: leaf, rows: [row], removed: [])])
+            var other = pair
+            #expect(try other.sites[1].run(.seedStep(step)).refusal?.code == code)
+        }
         var step = try #require(
             try pair.seedSteps(leaves: 200, bytesMax: 1 << 20).first { $0.spans.contains { !$0.rows.isEmpty } })
         // Everything before it, so that this one is next.
