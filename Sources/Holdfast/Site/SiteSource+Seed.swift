@@ -7,6 +7,12 @@ extension SiteSource {
     /// Names the revision that a standby is brought to, and keeps history from there on for it.
     func seed(_ body: ByteBuffer, deadline: NIODeadline) async throws(HoldfastError) -> ByteBuffer {
         let report = try Store.decode(body) { reader throws(DecodeError) in try SiteReport.decode(from: &reader) }
+        try await stores.replica.barrier(deadline: deadline)
+        // What is held for a standby that the feed still reaches is not let go by a word that comes late.
+        guard try await look(at: report.position).1 == .belowFloor else {
+            throw HoldfastError(
+                .preconditionFailed, "the feed reaches back to revision \(report.position.revision); nothing is seeded")
+        }
         guard
             case .done(let revision) = try await stores.propose(
                 .holdForSeed(site: report.site, epoch: report.epoch), deadline: deadline)

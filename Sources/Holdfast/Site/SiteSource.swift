@@ -52,7 +52,7 @@ final class SiteSource: Sendable {
         return .written { answer.encode(into: &$0) }
     }
 
-    private func look(
+    func look(
         at position: SitePosition
     ) async throws(HoldfastError) -> (SiteView, SiteFeed.Relation) {
         try await stores.read { rows in
