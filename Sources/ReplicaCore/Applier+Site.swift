@@ -73,7 +73,11 @@ extension Applier {
             // Rows of uploads carry their number: none of this epoch is that of an upload which the other site has numbered.
             state.commands = max(state.commands, site.epoch << 48)
             siteProgress.acknowledged = .start
-            siteProgress.hold(from: state.revision, time: group.time)
+            // A site that was the primary before, and is again without the other's leave, goes on holding what it held for it: that one
+            // stands no further back, and nothing less can be followed from there.
+            if (siteProgress.hold ?? .max) > state.revision {
+                siteProgress.hold(from: state.revision, time: group.time)
+            }
             isProgressTouched = true
         }
         return .done(revision: state.revision)
