@@ -134,6 +134,10 @@ package struct SiteRecord: Sendable, Hashable {
     /// it proposes has come through the log.
     package func mayAcknowledge(heard: UInt64) -> Bool { role == .alone || (role == .primary && heard <= epoch) }
 
+    /// Whether a write that is proposed now may be answered only after another look at the epochs that were heard of: a standby may be a
+    /// primary when the write is applied, and no primary any more when it is to be answered.
+    package var guardsAnswers: Bool { role != .alone }
+
     /// The epoch that this site would begin next by itself.
     package var nextOwnEpoch: UInt64 { SiteRecord.epoch(above: seen, odd: beginsOddEpochs) }
 

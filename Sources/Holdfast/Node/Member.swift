@@ -283,7 +283,7 @@ final class Member: Sendable {
         }
         replica.mayAcknowledge = { [state] heard in state.now.site.mayAcknowledge(heard: heard) }
         replica.fenceDetails = { [state] in state.now.fenceDetails }
-        service.hasOtherSite = { [state] in state.now.site.role == .primary }
+        service.guardsAnswers = { [state] in state.now.site.guardsAnswers }
         service.fence = { [state] in state.now.fence }
         replica.isActive = { [state] in state.now.isActive($0) }
         replica.isComplete = { [state] node in

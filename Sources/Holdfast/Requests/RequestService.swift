@@ -17,8 +17,8 @@ final class RequestService: @unchecked Sendable {
     let aside: any AsideRequests
     /// Why a command of so many bytes that needs room is refused here; nil while there is room.
     var roomRefusal: (Int) -> HoldfastError? = { _ in nil }
-    /// Whether this cluster is the primary of a pair of sites.
-    var hasOtherSite: () -> Bool = { false }
+    /// Whether this cluster is one of a pair of sites, so that the other may have taken over when a write is to be answered.
+    var guardsAnswers: () -> Bool = { false }
     /// Why this site's rows are not the newest there are; nil if they may be.
     var fence: @Sendable () -> HoldfastError? = { nil }
     /// A leader's word on how far logs may be compacted.
@@ -137,7 +137,7 @@ final class RequestService: @unchecked Sendable {
             replica.heardEpoch = max(replica.heardEpoch, epoch)
         }
         Envelope.stamp(WallClock.milliseconds, onto: &bytes)
-        let isGuarded = hasOtherSite() && envelope.command.isWrite
+        let isGuarded = guardsAnswers() && envelope.command.isWrite
         replica.propose(bytes, reply: isGuarded ? guarded(reply) : reply)
     }
 
