@@ -153,6 +153,13 @@ package enum SiteLink {
         return .rewind(SiteRewind(from: own.position, revision: common))
     }
 
+    /// Whether an answer bounds what may be lost at the standby that asked: only the primary of its very epoch, whose feed it is in, says so.
+    package static func bounds(_ answer: SiteAnswer, at record: SiteRecord) -> Bool {
+        let other = answer.report
+        return record.role == .standby && other.role == .primary && other.epoch == record.epoch
+            && other.seen == other.epoch && answer.relation == .prefix
+    }
+
     /// A site that hears of a higher epoch, or of a primary of its own, takes note before anything else.
     private static func learned(from other: SiteReport, _ record: SiteRecord, _ own: SiteReport) -> [SiteCommand] {
         guard record.role != .alone, other.lineage == record.lineage else { return [] }

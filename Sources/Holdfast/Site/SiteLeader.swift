@@ -167,10 +167,7 @@ final class SiteLeader: Sendable {
             case .belowFloor:
                 known.link = report.role == .primary ? (view.seed == nil ? .reseedRequired : .seeding) : .connected
             }
-            // Only the primary of this very epoch says what may be lost here.
-            if view.record.role == .standby, report.role == .primary, report.epoch == view.record.epoch,
-                report.seen == report.epoch, answer.answer.relation == .prefix
-            {
+            if SiteLink.bounds(answer.answer, at: view.record) {
                 known.recovery.answered(
                     sent: sent, revision: report.position.revision, durable: view.state.revision)
             }
@@ -360,21 +357,13 @@ final class SiteLeader: Sendable {
     private func common(
         _ revisions: ClosedRange<UInt64>, _ peer: SitePeer
     ) async throws(HoldfastError) -> UInt64? {
-        var low = revisions.lowerBound
-        var high = revisions.upperBound
-        if low > 0 {
-            let (ours, theirs) = try await hashes(after: [low], peer)
-            guard ours == theirs, ours != [.zero] else { return nil }
-        }
-        while low < high {
-            let step = max((high - low) / 64, 1)
-            let probes = Array(stride(from: low + step, through: high, by: Int(step)).prefix(Limits.siteHashesMax))
+        var search = CommonRevision(floor: revisions.lowerBound, end: revisions.upperBound)
+        while true {
+            let probes = search.probes
+            guard !probes.isEmpty else { return search.found }
             let (ours, theirs) = try await hashes(after: probes, peer)
-            let agreed = zip(ours, theirs).prefix { $0 == $1 && $0 != .zero }.count
-            if agreed > 0 { low = probes[agreed - 1] }
-            high = agreed < probes.count ? probes[agreed] - 1 : high
+            search.compare(ours, theirs)
         }
-        return low
     }
 
     /// The chain hashes after some revisions, here and there; zero outside a feed.

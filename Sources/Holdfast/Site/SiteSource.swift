@@ -11,11 +11,9 @@ internal import Synchronization
 final class SiteSource: Sendable {
     let stores: SiteStores
     private let logger: Logger
-    /// When a standby's word was written into the rows last, and which revision it was.
-    private let told = Mutex<(revision: UInt64, at: NIODeadline)>((0, .distantPast))
+    /// When a standby's word was written into the rows last.
+    private let pace = Mutex(AcknowledgementPace())
 
-    /// Words of the standby change the rows at most this often, but for one that a switchover waits for.
-    private static let acknowledgePause = TimeAmount.seconds(1)
     /// Orphans that one answer is made of at most.
     private static let orphansMax = 64
 
@@ -65,21 +63,9 @@ final class SiteSource: Sendable {
         _ poll: SitePoll, _ view: SiteView, _ relation: SiteFeed.Relation
     ) async throws(HoldfastError) -> SitePollAnswer {
         guard let own = view.report else { throw HoldfastError(.unavailable, "the cluster has no lineage yet") }
-        let position = poll.report.position
-        var answer = SiteAnswer(
-            report: own, asked: position, relation: relation, hash: position.hash,
-            compactRevision: view.state.compactRevision, feedFloor: view.state.feedFloor,
-            grant: view.record.switchover?.grant, branches: view.record.branches)
-        if poll.bytesMax > 0, relation == .prefix, SiteLink.follows(poll.report, view.record, own) {
-            let bytesMax = Int(min(poll.bytesMax, UInt64(Limits.sitePollBytesMax)))
-            let (entries, hash) = try await stores.read { rows in
-                let entries = try SiteFeed.entries(
-                    from: position.revision + 1, entriesMax: Limits.shipmentEntriesMax, bytesMax: bytesMax,
-                    at: ReadPoint(view.state), rows: rows)
-                let last = position.revision + UInt64(entries.count)
-                return (entries, entries.isEmpty ? position.hash : try FeedReader.hash(after: last, rows: rows))
-            }
-            if let hash { (answer.entries, answer.hash) = (entries, hash) }
+        let answer = try await stores.read { rows in
+            try SiteAnswer(
+                to: poll.report, bytesMax: poll.bytesMax, as: view, own: own, relation: relation, rows: rows)
         }
         return SitePollAnswer(
             answer: answer, endpoints: stores.endpoints, heldBytes: view.progress.heldBytes,
@@ -87,13 +73,8 @@ final class SiteSource: Sendable {
     }
 
     private func isDue(_ word: SiteAcknowledgement, _ view: SiteView) -> Bool {
-        let isAwaited = view.record.switchover != nil
-        return told.withLock { told in
-            guard word.position.revision != told.revision, isAwaited || told.at + Self.acknowledgePause <= .now() else {
-                return false
-            }
-            told = (word.position.revision, .now())
-            return true
+        pace.withLock {
+            $0.takes(word, isAwaited: view.record.switchover != nil, now: NIODeadline.now().uptimeNanoseconds)
         }
     }
 
