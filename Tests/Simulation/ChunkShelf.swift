@@ -33,4 +33,6 @@ struct PublishRun {
     var publication: Publication
     var receipts: [Publication.Receipt] = []
     var isProposed = false
+    /// Of a version that the other site has published: the receipts go to whoever ships it.
+    var isStaged = false
 }

@@ -35,6 +35,8 @@ package struct Climate: Sendable {
     var thinkTime: UInt64
     var keys: Int
     var pushers: Int
+    /// Whether anybody pushes models: else nobody looks after chunks.
+    var hasModels: Bool
     /// Entries kept in the log behind the flushed index; nil never compacts.
     var keptEntries: UInt64?
     /// Microseconds between two looks of a node at its log and rows.
@@ -69,6 +71,7 @@ package struct Climate: Sendable {
         thinkTime = dice.pick([200_000, 500_000, 1_000_000])
         keys = 1 + dice.below(4)
         pushers = dice.below(3)
+        hasModels = pushers > 0
         keptEntries = dice.pick([nil, 0, 5, 50])
         careGap = dice.pick([300_000, 1_000_000, 3_000_000])
         segmentBytes = dice.pick([8_192, 16_384, 65_536])

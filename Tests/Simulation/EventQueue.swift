@@ -19,6 +19,9 @@ struct EventQueue<Happening> {
     /// Number of events to come.
     var count: Int { heap.count }
 
+    /// When the next event is due.
+    var nextTime: Instant? { heap.first?.time }
+
     /// Adds an event.
     mutating func add(_ happening: Happening, at time: Instant) {
         let slot: Int

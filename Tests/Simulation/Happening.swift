@@ -21,6 +21,10 @@ enum Happening {
     case chunkWritten(NodeID, UInt32, ChunkID, Ticket?)
     case unlink(NodeID, UInt32, [ChunkID])
     case peerGone(NodeID, UInt32, NodeID)
+    /// Time for a leader to look after the other site.
+    case siteDue(NodeID, UInt32)
+    /// What a node's own proposal came to.
+    case siteOutcome(NodeID, UInt32, UInt64, Answer)
     case request(NodeID, Request)
     case answer(Ticket, Answer, from: NodeID)
     case wake(Int)
@@ -37,10 +41,11 @@ enum Happening {
         case .tick(let node, let life), .turn(let node, let life), .written(let node, let life),
             .logRetry(let node, let life), .headersDue(let node, let life), .applied(let node, let life),
             .care(let node, let life), .rowsFlushed(let node, let life), .checkpointDue(let node, let life),
-            .snapshotFetched(let node, let life), .rowsSwapped(let node, let life):
+            .snapshotFetched(let node, let life), .rowsSwapped(let node, let life), .siteDue(let node, let life):
             (node, life)
         case .logRead(let node, let life, _, _, _), .snapshotOverdue(let node, let life, _, _),
-            .chunkWritten(let node, let life, _, _), .unlink(let node, let life, _), .peerGone(let node, let life, _):
+            .chunkWritten(let node, let life, _, _), .unlink(let node, let life, _), .peerGone(let node, let life, _),
+            .siteOutcome(let node, let life, _, _):
             (node, life)
         default: nil
         }
@@ -76,6 +81,8 @@ enum Happening {
         case .operate: 25
         case .calm: 26
         case .verdict: 27
+        case .siteDue: 28
+        case .siteOutcome: 29
         }
     }
 }
@@ -85,7 +92,16 @@ struct Ticket: Equatable {
     var customer: Int
     var call: UInt64
 
+    /// A write of a primary that another site may have taken over from when it is to be answered.
+    var isGuarded = false
+
     static let nobody = Ticket(customer: -1, call: 0)
+
+    /// Of a proposal that a node of the cluster waits for itself.
+    static func of(_ node: NodeID, _ call: UInt64) -> Ticket { Ticket(customer: -1 - Int(node), call: call) }
+
+    /// The node that waits, if none of the customers does.
+    var node: NodeID? { customer < -1 ? NodeID(-1 - customer) : nil }
 }
 
 /// What a customer asks of a node.
@@ -95,6 +111,8 @@ enum Request {
     case have(UploadID, Ticket)
     case store(UploadID, ordinal: UInt64, ChunkID, Ticket)
     case publish(Publication, Ticket)
+    /// There is an epoch as high as this, seen elsewhere.
+    case word(epoch: UInt64, by: SiteID)
 }
 
 /// What a node answers.

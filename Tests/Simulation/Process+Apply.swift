@@ -12,6 +12,8 @@ extension Process {
         guard raft.role == .leader else { return world.answer(ticket, .notLeader(raft.leader), from: id) }
         var envelope = envelope
         Envelope.stamp(wallClock, onto: &envelope)
+        var ticket = ticket
+        if ticket.customer >= 0, applier.site.guardsAnswers { ticket.isGuarded = true }
         gathered.append((envelope, ticket))
         turn()
     }
@@ -134,7 +136,16 @@ extension Process {
         guard !proposals.isEmpty else { return }
         for outcome in outcomes {
             guard let tickets = proposals[outcome.index], Int(outcome.ordinal) < tickets.count else { continue }
-            world.answer(tickets[Int(outcome.ordinal)], .outcome(outcome.outcome), from: id)
+            let ticket = tickets[Int(outcome.ordinal)]
+            // Another site may have begun a higher epoch meanwhile.
+            if ticket.isGuarded, let site, !outcome.outcome.isRefused,
+                !applier.site.mayAcknowledge(heard: site.heardEpoch)
+            {
+                world.answer(ticket, .unknown, from: id)
+                continue
+            }
+            if ticket.customer >= 0 { site?.acknowledges(outcome.outcome) }
+            world.answer(ticket, .outcome(outcome.outcome), from: id)
         }
         for index in Set(outcomes.map(\.index)).sorted() { proposals[index] = nil }
     }
@@ -169,4 +180,11 @@ package struct QuickHash: HashFunction {
     }
 
     package mutating func finish() -> Digest { Digest(words.0, words.1, ~words.0, ~words.1) }
+}
+
+extension Outcome {
+    /// Nothing was done.
+    fileprivate var isRefused: Bool {
+        if case .refused = self { true } else { false }
+    }
 }

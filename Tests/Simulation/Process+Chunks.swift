@@ -28,7 +28,7 @@ extension Process {
         askForReceipts()
     }
 
-    private func write(_ chunk: ChunkID, for ticket: Ticket?) {
+    func write(_ chunk: ChunkID, for ticket: Ticket?) {
         fetching.insert(chunk)
         let stall = node.stalledUntil > world.now ? node.stalledUntil - world.now : 0
         world.schedule(.chunkWritten(id, life, chunk, ticket), after: max(stall, world.dice.between(200, 5_000)))
@@ -75,6 +75,11 @@ extension Process {
         for place in publishes.indices where !publishes[place].isProposed {
             let upload = publishes[place].publication.upload
             guard let own = receipt(of: upload) else {
+                // Of a standby: it begins anew with what the primary says.
+                if publishes[place].isStaged {
+                    publishes[place].isProposed = true
+                    continue
+                }
                 // Not open: the proposal then tells what became of it.
                 propose(publication(at: place, []), place)
                 continue
@@ -98,6 +103,11 @@ extension Process {
         publishes[place].receipts.append(receipt)
         let receipts = publishes[place].receipts
         guard applier.members.isQuorum(receipts.map(\.node)) else { return }
+        if publishes[place].isStaged {
+            publishes.remove(at: place)
+            site?.gathered(receipts, for: upload)
+            return
+        }
         propose(publication(at: place, receipts), place)
     }
 
@@ -114,7 +124,7 @@ extension Process {
 
     // MARK: completing
 
-    private func fetch(_ chunk: ChunkID) {
+    func fetch(_ chunk: ChunkID) {
         guard !fetching.contains(chunk) else { return }
         let others = raft.confState.members.filter { $0 != id }
         guard !others.isEmpty else { return }
@@ -123,7 +133,7 @@ extension Process {
 
     /// Fetches what published versions name and this node lacks, tells the cluster how far it is, and sweeps.
     func careForChunks() {
-        guard world.climate.pushers > 0, install == nil else { return }
+        guard world.climate.hasModels, install == nil else { return }
         askForReceipts()
         var isComplete = true
         var newest: UInt64 = 0
@@ -162,6 +172,7 @@ extension Process {
     }
 
     func noteChunks(_ output: ApplyOutput) {
+        if let rewound = output.rewound { world.checkRewound(through: rewound.revision, self) }
         if !output.models.isEmpty { world.checkPublished(output.models, self) }
     }
 
@@ -171,7 +182,7 @@ extension Process {
         read(false) { rows throws(RowError) in try Pins.isPinned(chunk, at: applier.readPoint, rows: rows) }
     }
 
-    private func openUpload(_ upload: UploadID) -> UploadInfo? {
+    func openUpload(_ upload: UploadID) -> UploadInfo? {
         read(nil) { rows throws(RowError) in try ModelReader.upload(upload, rows: rows) }
     }
 

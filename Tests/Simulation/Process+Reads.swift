@@ -19,6 +19,8 @@ struct ReadRequest {
     var key: [UInt8]
     /// Not a customer's: this leader of a term has forgotten what a member acknowledged.
     var forgotten: (member: NodeID, term: Term)?
+    /// Not a customer's: a poll of the other site waits for it.
+    var sitePoll: UInt64?
 }
 
 extension Process {
@@ -81,6 +83,14 @@ extension Process {
         for read in ready {
             if let (member, term) = read.forgotten {
                 forgotten(member, in: term)
+                continue
+            }
+            if let poll = read.sitePoll {
+                site?.confirmed(poll)
+                continue
+            }
+            if !applier.site.acknowledges, let fence = applier.site.refusalOfWrites {
+                world.answer(read.ticket, .outcome(.refused(fence)), from: id)
                 continue
             }
             do throws(QueryError) {

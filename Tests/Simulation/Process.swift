@@ -66,6 +66,8 @@ final class Process {
 
     var publishes: [PublishRun] = []
     var fetching: Set<ChunkID> = []
+    /// The part in a pair of sites; nil in a cluster by itself.
+    private(set) var site: SitePart?
 
     /// What the checkers saw last.
     var seenCommit: LogIndex
@@ -88,6 +90,7 @@ final class Process {
         self.raft = raft
         self.applier = applier
         self.rows = rows
+        if let sites = world.sites { site = SitePart(process: self, sites: sites) }
     }
 
     var id: NodeID { node.id }

@@ -16,7 +16,8 @@ final class Pusher: Customer {
         case compact
     }
 
-    private unowned let world: World
+    /// The cluster that it asks: of two sites the one that it takes for the primary.
+    private unowned var world: World
     private let number: Int
     private var stage = Stage.idle
     private var upload = UploadID.zero
@@ -31,6 +32,15 @@ final class Pusher: Customer {
     init(world: World, number: Int) {
         self.world = world
         self.number = number
+    }
+
+    /// At the other site with whatever comes next.
+    private func turnAway() {
+        stage = .idle
+        published.removeAll()
+        guard let sites = world.sites, sites.isJoined else { return }
+        world = sites.worlds[1 - world.place]
+        hint = noNode
     }
 
     var isIdle: Bool {
@@ -49,8 +59,9 @@ final class Pusher: Customer {
             begin()
         } else {
             attempts += 1
-            if attempts > 12, !world.isCalm {
+            if attempts > 12, !world.isCalm || world.sites != nil {
                 stage = .idle
+                if world.sites != nil { turnAway() }
                 return rest(500_000)
             }
             // A chunk may have gone with the only node that had it: whoever pushes again sends what is missing.
@@ -145,6 +156,8 @@ final class Pusher: Customer {
         switch (stage, outcome) {
         case (_, .refused(let refusal)):
             if refusal.isTransient { return false }
+            if refusal.code == .fenced { turnAway() }
+            if world.sites != nil { published.removeAll() }
             // Aborted meanwhile, a name in use, a revision already given up: the next one.
             stage = .idle
         case (.begin, _): stage = .add
@@ -154,7 +167,8 @@ final class Pusher: Customer {
             stage = .idle
         case (.retire, _):
             published.removeFirst()
-            stage = .compact
+            // A site that is to follow from the first revision on must find it.
+            stage = world.sites?.isJoined == false ? .idle : .compact
         case (.compact, _): stage = .idle
         default: break
         }

@@ -41,6 +41,14 @@ package final class SimulatedDisk: LogFiles, @unchecked Sendable {
 
     package init() {}
 
+    /// Another disk with the same content, calls under way included.
+    func copy() -> SimulatedDisk {
+        let copy = SimulatedDisk()
+        copy.files = files
+        copy.journal = journal
+        return copy
+    }
+
     /// Whether calls wait to become durable.
     package var isBusy: Bool { !journal.isEmpty }
     /// Calls that wait for a flush to take part in, or for their own.

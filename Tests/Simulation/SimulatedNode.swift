@@ -32,6 +32,8 @@ final class SimulatedNode {
     var clockOffset: Int64 = 0
     /// Why the node will not run again.
     var isGone = false
+    /// It starts when nothing that was said before can arrive any more, and no earlier.
+    var isSetBack = false
     /// A bit was flipped on its disk: a refusal to start is right.
     var mayBeDamaged = false
     /// What the disk had completed of a log that was damaged and begun anew: the node withholds its vote until it holds that again. Like the mark of

@@ -11,6 +11,14 @@ extension World {
         guard events >= Self.eventsMin, kindsSeen.nonzeroBitCount >= Self.kindsMin || faultsMax < .max else {
             return schedule(.calm, after: 2_000_000)
         }
+        heal()
+        schedule(.operate, after: 1_000_000)
+        schedule(.verdict, after: 2_000_000)
+        for number in customers.indices { schedule(.wake(number), after: dice.between(1, 100_000)) }
+    }
+
+    /// Ends every fault and lets every node run.
+    func heal() {
         calmSince = now
         note { "CALM after \(self.faults) faults" }
         isCalm = true
@@ -24,11 +32,10 @@ extension World {
             node.disk.callsUntilFailure = nil
             node.pausedUntil = min(node.pausedUntil, now)
             node.tickScale = 1000
-            if !node.isRunning, !node.isGone { schedule(.start(node.id, node.life), after: dice.between(1, 500_000)) }
+            if !node.isRunning, !node.isGone, !node.isSetBack {
+                schedule(.start(node.id, node.life), after: dice.between(1, 500_000))
+            }
         }
-        schedule(.operate, after: 1_000_000)
-        schedule(.verdict, after: 2_000_000)
-        for number in customers.indices { schedule(.wake(number), after: dice.between(1, 100_000)) }
     }
 
     /// Looks whether the world has come to rest; in the end it must have.
@@ -43,7 +50,7 @@ extension World {
     }
 
     /// Why the world is not at rest; nil if it is.
-    private var objection: String? {
+    var objection: String? {
         for (number, customer) in customers.enumerated() where !customer.isIdle {
             return "customer \(number) waits: \(customer.wish)"
         }

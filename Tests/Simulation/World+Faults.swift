@@ -11,7 +11,7 @@ extension World {
         let kind = faults < climate.kinds.count ? climate.kinds[faults] : faultDice.pick(climate.kinds)
         var own = faultDice.split()
         faults += 1
-        guard faults <= faultsMax else { return }
+        guard sites?.countsFault() ?? (faults <= faultsMax) else { return }
         note { "FAULT \(self.faults): \(kind)" }
         if strike(kind, &own) { kindsSeen |= kind.bit }
     }

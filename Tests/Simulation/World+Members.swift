@@ -101,7 +101,8 @@ extension World {
         return progress.match + 5 >= leader.raft.commitIndex
     }
 
-    private var leaderOfAll: Process? {
+    /// Who leads the highest term and is not stopped.
+    var leaderOfAll: Process? {
         nodes.compactMap(\.process).filter { $0.raft.role == .leader && $0.node.pausedUntil <= now }
             .max { $0.raft.term < $1.raft.term }
     }

@@ -8,6 +8,7 @@ extension World {
     func start(_ node: SimulatedNode) {
         node.life += 1
         node.pausedUntil = 0
+        node.isSetBack = false
         do {
             let process = try open(node)
             node.process = process
@@ -15,6 +16,7 @@ extension World {
             note { "node \(node.id) starts: log through \(process.raft.lastIndex), applied \(process.appliedIndex)" }
             schedule(.tick(node.id, node.life), after: dice.between(1, climate.tick))
             schedule(.care(node.id, node.life), after: dice.between(1, climate.careGap))
+            if sites != nil { schedule(.siteDue(node.id, node.life), after: dice.between(1, 500_000)) }
             if process.raft.confState.voters == [node.id] { process.step(.campaign) }
             process.endTurn()
         } catch {

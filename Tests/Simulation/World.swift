@@ -47,19 +47,25 @@ package final class World {
     /// The next weather's number; an older one's end is ignored.
     var weathers: UInt64 = 0
     package private(set) var isOver = false
+    /// The two sites that this cluster is one of, and which; nil for a cluster by itself.
+    unowned let sites: TwoSites?
+    let place: Int
+    /// Counts what happened to the history that customers were told of: rewinds, and disks that were set back.
+    var branch: UInt64 = 0
 
     /// Makes the world of a seed; `teller` gets its story, line by line.
     package init(seed: UInt64, faultsMax: Int = .max, teller: ((String) -> Void)? = nil) {
         self.seed = seed
         self.faultsMax = faultsMax
         self.teller = teller
+        sites = nil
+        place = 0
         var dice = Dice(seed: seed)
         climate = Climate(&dice)
         faultDice = dice.split()
         self.dice = dice.split()
         note { "\(self.climate)" }
-        let first = Members(voters: (1...UInt64(climate.voters)).map { $0 })
-        for _ in 1...climate.voters { start(addNode(first)) }
+        found()
         for _ in 0..<climate.clients { customers.append(Client(world: self, number: customers.count)) }
         for _ in 0..<climate.pushers { customers.append(Pusher(world: self, number: customers.count)) }
         for number in customers.indices { schedule(.wake(number), after: dice.between(500_000, 2_000_000)) }
@@ -67,19 +73,45 @@ package final class World {
         schedule(.calm, after: climate.stormLength)
     }
 
+    /// Makes one of two sites, whose time, customers and calm are those of the pair.
+    init(_ place: Int, of sites: TwoSites, climate: Climate, seed: UInt64, teller: ((String) -> Void)?) {
+        self.seed = seed
+        self.climate = climate
+        self.teller = teller
+        self.sites = sites
+        self.place = place
+        faultsMax = sites.faultsMax
+        var dice = Dice(seed: seed)
+        faultDice = dice.split()
+        self.dice = dice.split()
+        note { "\(self.climate)" }
+    }
+
+    /// Starts the cluster's first nodes.
+    func found() {
+        let first = Members(voters: (1...UInt64(climate.voters)).map { $0 })
+        for _ in 1...climate.voters { start(addNode(first)) }
+    }
+
     /// Runs to the end of the world; nil if every rule held.
     package func run() -> String? { run { false } }
 
     /// Runs until `isReached`, asked after every event, or to the end of the world; nil if every rule held.
     package func run(until isReached: () -> Bool) -> String? {
-        while !isOver, let (time, happening) = queue.next() {
-            now = time
-            events += 1
-            traceHash = mix(traceHash, mix(happening.code, time))
-            dispatch(happening)
+        while !isOver, takeNext() {
             if violation != nil || isReached() { break }
         }
         return violation
+    }
+
+    /// Lets the next event happen; false if there is none.
+    func takeNext() -> Bool {
+        guard let (time, happening) = queue.next() else { return false }
+        now = time
+        events += 1
+        traceHash = mix(traceHash, mix(happening.code, time))
+        dispatch(happening)
+        return true
     }
 
     // MARK: events
@@ -148,6 +180,8 @@ package final class World {
         case .chunkWritten(_, _, let chunk, let ticket): process.chunkWritten(chunk, ticket)
         case .unlink(_, _, let chunks): process.unlink(chunks)
         case .peerGone(_, _, let peer): process.peerGone(peer)
+        case .siteDue: process.site?.due()
+        case .siteOutcome(_, _, let call, let answer): process.site?.proposed(call, answer)
         default: preconditionFailure("an event of no process")
         }
     }
@@ -167,6 +201,7 @@ package final class World {
         case .store(let upload, let ordinal, let chunk, let ticket):
             process.store(upload, ordinal: ordinal, chunk, ticket)
         case .publish(let publication, let ticket): process.publish(publication, ticket)
+        case .word(let epoch, let site): process.site?.hears(of: epoch, begunBy: site)
         }
     }
 
@@ -232,7 +267,11 @@ package final class World {
     }
 
     func answer(_ ticket: Ticket, _ answer: Answer, from id: NodeID) {
-        guard ticket != .nobody, !dice.chance(perMille: network.lossPerMille) else { return }
+        guard ticket != .nobody else { return }
+        if let node = ticket.node {
+            return schedule(.siteOutcome(node, self.node(node).life, ticket.call, answer), after: 50)
+        }
+        guard !dice.chance(perMille: network.lossPerMille) else { return }
         schedule(.answer(ticket, answer, from: id), after: network.delay(climate, &dice))
     }
 

@@ -9,6 +9,8 @@ struct Options {
     var only: UInt64?
     var faultsMax = Int.max
     var tells = false
+    /// Two sites in each world.
+    var hasSites = false
     var showsHash = false
     /// Run seeds in this process, up to the first that fails.
     var isWorker = false
@@ -19,6 +21,7 @@ struct Options {
             rest.removeFirst()
             switch name {
             case "--trace": tells = true
+            case "--sites": hasSites = true
             case "--hash": showsHash = true
             case "--worker": isWorker = true
             case "--seeds": seeds = Self.number(name, &rest)
@@ -39,7 +42,7 @@ struct Options {
 
     private static func fail(_ message: String) -> Never {
         say(
-            "\(message)\nusage: simulate --seeds N [--from S] [--minutes M] | --only SEED [--faults-max K] [--trace] [--hash]"
+            "\(message)\nusage: simulate [--sites] --seeds N [--from S] [--minutes M] | [--sites] --only SEED [--faults-max K] [--trace] [--hash]"
         )
         exit(64)
     }

@@ -7,6 +7,9 @@ struct Supervisor {
 
     private let options: Options
 
+    /// What makes a child run the same kind of world.
+    private var kind: [String] { options.hasSites ? ["--sites"] : [] }
+
     init(_ options: Options) { self.options = options }
 
     /// Runs everything; status 1 if a seed failed.
@@ -16,7 +19,7 @@ struct Supervisor {
         var next = options.from
         var failed = 0
         while next < last, end.map({ Date() < $0 }) ?? true {
-            var arguments = ["--worker", "--from", "\(next)", "--seeds", "\(last - next)"]
+            var arguments = kind + ["--worker", "--from", "\(next)", "--seeds", "\(last - next)"]
             if let end { arguments += ["--minutes", "\(max(1, Int(end.timeIntervalSinceNow / 60 + 0.99)))"] }
             let status = Self.child(arguments) { line in
                 say(line)
@@ -41,7 +44,7 @@ struct Supervisor {
         func fails(_ count: Int) -> Bool {
             var line = ""
             let limit = count == .max ? [] : ["--faults-max", "\(count)"]
-            let status = Self.child(["--only", "\(seed)"] + limit) { if $0.hasPrefix("seed=") { line = $0 } }
+            let status = Self.child(kind + ["--only", "\(seed)"] + limit) { if $0.hasPrefix("seed=") { line = $0 } }
             guard status != 0 else { return false }
             let fields = line.split(separator: " ").map(String.init)
             (events, faults) = (fields.first { $0.hasPrefix("events=") } ?? "events=?", "\(count)")
@@ -61,9 +64,10 @@ struct Supervisor {
             }
         }
         say("  shortest prefix found: \(events) with the first \(enough) faults (of the last try: \(faults))")
-        say("  again: Tests/simulate --only \(seed) --faults-max \(enough) --trace")
+        say("  again: Tests/simulate \(kind.map { $0 + " " }.joined())--only \(seed) --faults-max \(enough) --trace")
         var story: [String] = []
-        _ = Self.child(["--only", "\(seed)", "--faults-max", "\(enough)", "--trace"], joinsErrors: true) { line in
+        _ = Self.child(kind + ["--only", "\(seed)", "--faults-max", "\(enough)", "--trace"], joinsErrors: true) {
+            line in
             story.append(line)
             if story.count > 4 * Self.storyLines { story.removeFirst(2 * Self.storyLines) }
         }

@@ -78,6 +78,13 @@ extension World {
         report(checks.state.reaches(process.id, process.appliedIndex, state: process.stateHash))
         report(
             checks.registers.applied(output, through: process.appliedIndex, revision: process.applier.state.revision))
+        sites?.applied(process, output)
+    }
+
+    /// A site has undone its newest revisions.
+    func checkRewound(through revision: UInt64, _ process: Process) {
+        checks.published.rewind(through: revision)
+        checkHolders(process)
     }
 
     func checkConfigured(_ outcome: ConfigurationOutcome, _ process: Process) {

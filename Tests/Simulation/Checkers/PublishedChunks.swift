@@ -7,20 +7,48 @@ struct PublishedChunks {
         var upload: UploadID
         var number: UInt64
         var chunks: [ChunkID]
+        /// The revisions that published it and, once it is, retired it.
+        var published: UInt64
+        var retired: UInt64 = .max
+    }
+
+    private struct Upload: Hashable {
+        var id: UploadID
+        var number: UInt64
     }
 
     private var versions: [Version] = []
-    private var closed: Set<UploadID> = []
+    private var gone: [Version] = []
+    private var closed: Set<Upload> = []
 
     /// A version became visible somewhere.
     mutating func publish(_ model: ModelVersion, chunks: [ChunkID]) {
-        guard closed.insert(model.record.upload).inserted else { return }
-        versions.append(Version(upload: model.record.upload, number: model.record.uploadNumber, chunks: chunks))
+        let upload = Upload(id: model.record.upload, number: model.record.uploadNumber)
+        guard closed.insert(upload).inserted else { return }
+        versions.append(
+            Version(upload: upload.id, number: upload.number, chunks: chunks, published: model.publishedRevision))
+    }
+
+    /// Everything above a revision was undone: versions published there are none, those retired there are live again.
+    mutating func rewind(through revision: UInt64) {
+        for version in versions + gone where version.published > revision {
+            closed.remove(Upload(id: version.upload, number: version.number))
+        }
+        versions += gone.filter { $0.retired > revision }
+        versions.removeAll { $0.published > revision }
+        gone.removeAll { $0.retired > revision }
     }
 
     /// A version was retired: its chunks may go.
     mutating func retire(_ model: ModelVersion) {
-        versions.removeAll { $0.upload == model.record.upload && $0.number == model.record.uploadNumber }
+        guard
+            let place = versions.firstIndex(where: {
+                $0.upload == model.record.upload && $0.number == model.record.uploadNumber
+            })
+        else { return }
+        var version = versions.remove(at: place)
+        version.retired = model.modRevision
+        gone.append(version)
     }
 
     /// Looks at all live versions; `holds` answers for a node's disk.

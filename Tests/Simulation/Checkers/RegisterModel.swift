@@ -11,6 +11,8 @@ struct RegisterModel {
     private struct Session {
         var answers: [UInt64: Outcome] = [:]
         var lowestUnanswered: UInt64 = 1
+        /// The site's part has changed: sessions do not cross.
+        var mayBeClosed = false
     }
 
     private struct Version {
@@ -77,11 +79,25 @@ struct RegisterModel {
             return nil
         }
         if case .openSession = envelope.command {
+            if case .refused = found.outcome { return nil }
             if sessions[envelope.session] == nil { sessions[envelope.session] = Session() }
             return nil
         }
+        if case .refused(let refusal) = found.outcome {
+            switch refusal.code {
+            // The site's part stands against it: nothing was done, and nothing is kept; or it was, and who knows where.
+            case .fenced, .unavailable, .outcomeUnknown:
+                // But what the session has given up with it is given up.
+                if let session = sessions[envelope.session] {
+                    sessions[envelope.session]?.lowestUnanswered = max(
+                        session.lowestUnanswered, envelope.lowestUnanswered)
+                }
+                return nil
+            case .sessionExpired where sessions[envelope.session]?.mayBeClosed ?? true: return nil
+            default: break
+            }
+        }
         guard var session = sessions[envelope.session] else {
-            if case .refused(let refusal) = found.outcome, refusal.code == .sessionExpired { return nil }
             return "a command of session \(envelope.session), which is not open, was applied at \(index)"
         }
         session.lowestUnanswered = max(session.lowestUnanswered, envelope.lowestUnanswered)
@@ -93,7 +109,7 @@ struct RegisterModel {
         if let answer = session.answers[envelope.sequence] {
             guard found.isRepeated, answer == found.outcome else {
                 return
-                    "command \(envelope.sequence) of session \(envelope.session) was applied twice, again at \(index)"
+                    "command \(envelope.sequence) of session \(envelope.session) was applied twice, again at \(index): \(answer), \(found.outcome)"
             }
             return nil
         }
@@ -129,10 +145,44 @@ struct RegisterModel {
             }
             set(Array(key), Array(value))
             return .transaction(TransactionResult(revision: revision, succeeded: true, results: [.put]))
+        case .site(let command):
+            if case .refused = found.outcome { return nil }
+            follow(command, found.outcome)
+            return nil
         case .publish, .retire:
             if case .model(let model) = found.outcome, model.modRevision == revision + 1 { revision += 1 }
             return nil
         default: return nil
+        }
+    }
+
+    /// What a site has taken from the other, or undone.
+    private mutating func follow(_ command: SiteCommand, _ outcome: Outcome) {
+        switch command {
+        case .apply(let shipment):
+            for entry in shipment.entries {
+                guard let effects = try? entry.decoded().effects else { continue }
+                revision += 1
+                for effect in effects {
+                    switch effect {
+                    case .put(.user, let key, let value, _):
+                        keys[Array(key), default: []].append(Version(revision: revision, value: Array(value)))
+                    case .delete(.user, .key(let key)):
+                        keys[Array(key), default: []].append(Version(revision: revision, value: nil))
+                    default: break
+                    }
+                }
+            }
+        case .rewind:
+            guard case .done(let reached) = outcome else { return }
+            revision = reached
+            told = min(told, reached)
+            for key in keys.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+                keys[key]?.removeAll { $0.revision > reached }
+            }
+        case .follow, .promote, .force:
+            for session in sessions.keys.sorted() { sessions[session]?.mayBeClosed = true }
+        default: break
         }
     }
 
