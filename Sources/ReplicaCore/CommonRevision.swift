@@ -8,6 +8,8 @@ package struct CommonRevision: Sendable, Hashable {
     /// Whether the feeds are known to agree at `low`; before the first revision all do.
     private var agreesAtLow: Bool
     private var isOver: Bool
+    /// One of the feeds no longer reached back to a probe: nothing is known, and the search has to begin anew.
+    package private(set) var isVoid = false
 
     /// Between the highest of both feeds' floors and the lowest of their ends.
     package init(floor: UInt64, end: UInt64) {
@@ -27,12 +29,18 @@ package struct CommonRevision: Sendable, Hashable {
     }
 
     /// The revision found, once there are no more probes; nil if the feeds agree nowhere that both reach back to.
-    package var found: UInt64? { agreesAtLow ? low : nil }
+    package var found: UInt64? { agreesAtLow && !isVoid ? low : nil }
 
-    /// Takes the hashes after the revisions of `probes` in both feeds; zero for a revision that a feed does not have.
+    /// Takes the hashes after the revisions of `probes` in both feeds; zero for a revision that a feed does not have, or no longer has: that is
+    /// no difference between them.
     package mutating func compare(_ ours: [Digest], _ theirs: [Digest]) {
         let probes = probes
-        let agreed = zip(ours, theirs).prefix { $0 == $1 && $0 != .zero }.count
+        guard ours.count == probes.count, theirs.count == probes.count, !ours.contains(.zero), !theirs.contains(.zero)
+        else {
+            (isVoid, isOver) = (true, true)
+            return
+        }
+        let agreed = zip(ours, theirs).prefix { $0 == $1 }.count
         guard agreesAtLow else {
             agreesAtLow = agreed > 0
             isOver = agreed == 0

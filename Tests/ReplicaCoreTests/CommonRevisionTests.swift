@@ -42,6 +42,18 @@ import Testing
         #expect(search(common: 9, floor: 21, ours: 20, theirs: 30).found == nil)
     }
 
+    @Test func `a revision that a feed no longer has is no difference`() {
+        var search = CommonRevision(floor: 7, end: 20)
+        search.compare([hash(7, common: 9, end: 20, branch: 1)], [hash(7, common: 9, end: 20, branch: 2)])
+        let probes = search.probes
+        #expect(probes.first == 8)
+        // Compacted meanwhile.
+        search.compare(probes.map { hash($0, common: 9, end: 20, branch: 1) }, probes.map { _ in Digest.zero })
+        #expect(search.isVoid)
+        #expect(search.found == nil)
+        #expect(search.probes.isEmpty)
+    }
+
     @Test func `a standby's word is written once a second, and at once where a switchover waits for it`() {
         var pace = AcknowledgementPace()
         func word(_ revision: UInt64) -> SiteAcknowledgement {

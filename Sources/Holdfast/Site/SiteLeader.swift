@@ -360,7 +360,12 @@ final class SiteLeader: Sendable {
         var search = CommonRevision(floor: revisions.lowerBound, end: revisions.upperBound)
         while true {
             let probes = search.probes
-            guard !probes.isEmpty else { return search.found }
+            guard !probes.isEmpty else {
+                guard !search.isVoid else {
+                    throw HoldfastError(.unavailable, "a feed was compacted while the two were compared; ask again")
+                }
+                return search.found
+            }
             let (ours, theirs) = try await hashes(after: probes, peer)
             search.compare(ours, theirs)
         }

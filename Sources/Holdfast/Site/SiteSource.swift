@@ -142,8 +142,10 @@ final class SiteSource: Sendable {
         return ByteBuffer()
     }
 
-    /// The chain hashes after some revisions; zero for one that the feed does not have.
-    func hashes(_ body: ByteBuffer) async throws(HoldfastError) -> ByteBuffer {
+    /// The chain hashes after some revisions; zero for one that the feed does not have. A member that lags would answer so where the two
+    /// sites still agree, and the other one would rewind too far: hence the read round.
+    func hashes(_ body: ByteBuffer, deadline: NIODeadline) async throws(HoldfastError) -> ByteBuffer {
+        try await stores.replica.barrier(deadline: deadline)
         let revisions = try Store.decode(body) { reader throws(DecodeError) in
             var revisions: [UInt64] = []
             for _ in 0..<(try reader.count(itemBytes: 1)) { revisions.append(try reader.varint()) }
