@@ -100,6 +100,14 @@ struct SiteCheckerTests {
         #expect(ofThis == nil)
     }
 
+    @Test("a rewind of what the other site has is found")
+    func rewoundTooFar() {
+        let pair = Pair(revisions: 5, followed: 3)
+        let shared = SitePosition(revision: 3, hash: Pair.hash(3))
+        let violation = pair.checks.prefix.keeps([shared], SimulatedRows(), 1)
+        #expect(violation?.contains("which the other one has") == true)
+    }
+
     @Test("an acknowledgement by a site that is no primary, or by a node that knows of a higher epoch, is found")
     func acknowledgedLate() {
         let pair = Pair(revisions: 5, followed: 3)

@@ -96,11 +96,15 @@ struct SitePrefix {
         return nil
     }
 
-    /// What a rewind has undone is in orphan rows.
+    /// What a rewind has undone is in orphan rows, and is nothing that the other site has, too.
     mutating func keeps(_ undone: [SitePosition], _ rows: SimulatedRows, _ place: Int) -> String? {
         do throws(RowError) {
             let orphans = try Orphan.list(limit: .max, rows: rows)
             for position in undone {
+                if !wasSetBack, has(position, 1 - place) {
+                    return
+                        "site \(TwoSites.name(of: place)) has undone revision \(position.revision), which the other one has"
+                }
                 // The last undone, lowest, follows on what the feed still has.
                 let before =
                     undone.first { $0.revision + 1 == position.revision }?.hash ?? hash(position.revision - 1, place)

@@ -28,12 +28,16 @@ extension SitePart {
         barrier(number)
     }
 
-    private func barrier(_ number: UInt64) {
+    /// Asks for a read round: what is read behind it holds all that was acknowledged before.
+    func barrier(_ number: UInt64) {
         process.read(ReadRequest(ticket: .nobody, key: [], sitePoll: number))
     }
 
-    /// The read round of a poll is over.
+    /// The read round of a poll, or of a question after hashes, is over. A member that lags would have none where the two still agree.
     func confirmed(_ number: UInt64) {
+        if let index = comparisons.firstIndex(where: { $0.number == number }) {
+            return serve(comparisons.remove(at: index).message)
+        }
         guard let index = polls.firstIndex(where: { $0.number == number }), let view = view(), let own = view.report
         else { return }
         let isFirst = polls[index].view == nil

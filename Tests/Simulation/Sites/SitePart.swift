@@ -23,6 +23,8 @@ final class SitePart {
     var tasks: [SiteTask] = []
     /// Polls of the other site that are being answered.
     var polls: [SourcePoll] = []
+    /// Questions after hashes that wait for a read round, by its number.
+    var comparisons: [(number: UInt64, message: LinkMessage)] = []
     var pace = AcknowledgementPace()
     /// Until when an operator's rejoin goes on.
     var rejoinsUntil: Instant = 0
@@ -88,7 +90,11 @@ final class SitePart {
     func receive(_ message: LinkMessage) {
         switch message.content {
         case .poll(let report, let bytesMax): polled(message, report, bytesMax: bytesMax)
-        case .list, .hashes, .chunkAsk: serve(message)
+        case .hashes:
+            let number = nextCall()
+            comparisons.append((number, message))
+            barrier(number)
+        case .list, .chunkAsk: serve(message)
         case .answer, .listed, .hashed, .chunk: answered(message)
         }
     }

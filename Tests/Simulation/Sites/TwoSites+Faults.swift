@@ -126,8 +126,8 @@ struct Backup {
 
     /// Sets the site back. It is off for so long that nothing said before arrives afterwards.
     func restore(_ world: World, _ dice: inout Dice) {
+        for node in world.nodes where node.isRunning { world.crash(node, restartAfter: nil) }
         for (node, saved) in zip(world.nodes, nodes) {
-            if node.isRunning { world.crash(node, restartAfter: nil) }
             node.life += 1
             node.isSetBack = true
             node.disk = saved.disk.copy()
