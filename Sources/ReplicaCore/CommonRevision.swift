@@ -37,7 +37,9 @@ package struct CommonRevision: Sendable, Hashable {
         let probes = probes
         guard ours.count == probes.count, theirs.count == probes.count, !ours.contains(.zero), !theirs.contains(.zero)
         else {
-            (isVoid, isOver) = (true, true)
+            // Where it begins, a feed may have nothing to compare with: a seed's has not.
+            isVoid = agreesAtLow
+            isOver = true
             return
         }
         let agreed = zip(ours, theirs).prefix { $0 == $1 }.count

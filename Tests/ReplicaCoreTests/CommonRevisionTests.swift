@@ -43,6 +43,11 @@ import Testing
     }
 
     @Test func `a revision that a feed no longer has is no difference`() {
+        var seeded = CommonRevision(floor: 7, end: 20)
+        seeded.compare([.zero], [hash(7, common: 9, end: 20, branch: 2)])
+        #expect(seeded.probes.isEmpty)
+        #expect(seeded.found == nil)
+        #expect(!seeded.isVoid)
         var search = CommonRevision(floor: 7, end: 20)
         search.compare([hash(7, common: 9, end: 20, branch: 1)], [hash(7, common: 9, end: 20, branch: 2)])
         let probes = search.probes
