@@ -109,6 +109,8 @@ extension ClusterTests {
                 for number in 0..<10 { try await client.put("k", "\(number)") }
                 let last = try await client.put("k", "last").revision
                 try await client.compact(through: last - 1)
+                // Whichever node the client asks must know of it.
+                try await cluster.agree()
                 for store in [client, try cluster.store(try await cluster.leader())] {
                     let below = Watcher(store.watch(.key("k"), from: 1))
                     try await eventually("the watch ends") { below.isOver }
