@@ -50,11 +50,10 @@ final class FigureSampler: Sendable {
         set("site_seeding", now.isSeeding ? 1 : 0)
         set("site_epoch", now.site.epoch)
         set("site_epoch_seen", now.site.seen)
-        if let drill = now.site.lastDrill {
-            set("site_drill_passed", drill.failure.isEmpty ? 1 : 0)
-            gauge("site_drill_seconds", Double(drill.milliseconds) / 1e3)
-            gauge("site_drill_begun_seconds", Double(drill.begun) / 1e3)
-        }
+        let drill = now.site.lastDrill
+        set("site_drill_passed", drill?.failure.isEmpty == true ? 1 : 0)
+        gauge("site_drill_seconds", Double(drill?.milliseconds ?? 0) / 1e3)
+        gauge("site_drill_begun_seconds", Double(drill?.begun ?? 0) / 1e3)
         set("site_paused", now.site.pace.isPaused ? 1 : 0)
         set("site_rate_bytes", now.site.pace.rate(at: WallClock.milliseconds) ?? 0)
         let (through, missing) = chunks.completeness
