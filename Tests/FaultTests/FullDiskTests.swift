@@ -65,7 +65,6 @@ extension FaultTests {
                 let scratch = try ScratchDirectory()
                 let file = try scratch.write("m.bin", noise(6_000_000, seed: 3))
                 for number in 0..<50 { try await cluster.put("k\(number)", "v\(number)") }
-                for disk in disks { try disk.fill() }
                 for id in cluster.ids { try await fill(id, disks, on: cluster) }
                 try expectRefusal(try await cluster.run("key", "put", "new", "v", "--json"), "put")
                 try expectRefusal(try await cluster.run("model", "push", "m", file, "--json"), "push")
