@@ -343,43 +343,6 @@ struct PaperTests {
         #expect(effects.contains { if case .snapshotNeeded(for: 2, atLeast: 10) = $0 { true } else { false } })
     }
 
-    @Test("a follower that installed its snapshot when the log behind it was gone is sent a newer one, not left alone")
-    func logGoneBehindAnInstalledSnapshot() {
-        let simulation = led()
-        func advance() {
-            for number in 0..<5 {
-                simulation.propose(1, [UInt8(number)])
-                for _ in 0..<4 { simulation.settleExcept(3) }
-            }
-            simulation.compact(1)
-        }
-        advance()
-        let leader = simulation[1]
-        // It is told of the snapshot, and takes long to fetch it.
-        _ = leader.step(.unreachable(3))
-        let heartbeat = Message(.heartbeatResponse, to: 1, from: 3, term: leader.raft.term)
-        let offers = (leader.step(.receive(heartbeat)) + leader.step(.collect)).compactMap { effect in
-            if case .send(let message) = effect, message.kind == .installSnapshot { message } else { nil }
-        }
-        #expect(offers.count == 1 && leader.raft.progress(of: 3)?.state == .snapshot)
-        guard let offer = offers.first, let snapshot = offer.snapshot else { return }
-        advance()
-        #expect(leader.raft.firstIndex > snapshot.index + 1)
-        let installed = Message(
-            .appendEntriesResponse, to: 1, from: 3, term: leader.raft.term, index: snapshot.index,
-            session: offer.session)
-        let next = (leader.step(.receive(installed)) + leader.step(.collect)).compactMap { effect in
-            if case .send(let message) = effect, message.to == 3 { message.snapshot } else { nil }
-        }
-        #expect(next.map(\.index) == [leader.raft.firstIndex - 1])
-        // The same where the only snapshot to offer is the old one.
-        _ = leader.step(.snapshotReported(3, succeeded: false))
-        _ = leader.step(.snapshotAvailable(snapshot))
-        let asked = leader.step(.receive(heartbeat)) + leader.step(.collect)
-        #expect(asked.contains { if case .snapshotNeeded(for: 3, _) = $0 { true } else { false } })
-        #expect(!asked.contains { if case .send(let message) = $0 { message.kind == .installSnapshot } else { false } })
-    }
-
     // MARK: leadership transfer, membership, reads
 
     /// Thesis §3.10.
