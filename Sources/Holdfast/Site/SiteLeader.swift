@@ -38,6 +38,8 @@ final class SiteLeader: Sendable {
     private let isUnderWay = Mutex(false)
 
     private static let standbyPause: UInt64 = 50
+    /// Where writes come in, each poll brings those of this time: one at once would cost the primary a read round for every few of them.
+    private static let shippedPause: UInt64 = 20
     private static let otherPause: UInt64 = 500
     private static let patience = TimeAmount.seconds(3)
     /// Two megabytes of rows are read and hashed for one answer, and sent.
@@ -62,9 +64,13 @@ final class SiteLeader: Sendable {
             if stores.leads, now.site.role != .alone || now.isSeeding {
                 do throws(HoldfastError) {
                     if now.isSeeding { try await clearSeed() }
-                    let hasMore = try await pollOnce()
+                    let polled = try await pollOnce()
                     if now.site.role == .standby || now.site.switchover != nil { pause = Self.standbyPause }
-                    if hasMore { pause = 0 }
+                    switch polled {
+                    case .nothing: break
+                    case .level: pause = Self.shippedPause
+                    case .behind: pause = 0
+                    }
                     try await lookAfter()
                 } catch {
                     do throws(HoldfastError) {
@@ -97,11 +103,20 @@ final class SiteLeader: Sendable {
         }
     }
 
-    /// One poll and what follows from its answer; true where there is more to be had at once. With `onlyHears` it takes no revisions.
+    /// What a poll brought.
+    enum Polled {
+        case nothing
+        /// All that the primary had when it answered.
+        case level
+        /// A part of it: there is more to be had at once.
+        case behind
+    }
+
+    /// One poll and what follows from its answer. With `onlyHears` it takes no revisions.
     @discardableResult
-    func pollOnce(onlyHears: Bool = false) async throws(HoldfastError) -> Bool {
+    func pollOnce(onlyHears: Bool = false) async throws(HoldfastError) -> Polled {
         let view = try await stores.view()
-        guard let peer = view.record.peer, let own = view.report else { return false }
+        guard let peer = view.record.peer, let own = view.report else { return .nothing }
         let term = stores.state.now.leadership.term
         known.withLock { known in
             if known.term != term || known.epoch != view.record.epoch {
@@ -142,9 +157,11 @@ final class SiteLeader: Sendable {
             other.seen == other.epoch
         {
             known.withLock { $0.link = .seeding }
-            return try await seedOn(view, own: own, from: peer)
+            return try await seedOn(view, own: own, from: peer) ? .behind : .nothing
         }
-        return !answer.answer.entries.isEmpty
+        let brought = UInt64(answer.answer.entries.count)
+        guard brought > 0 else { return .nothing }
+        return own.position.revision + brought < other.position.revision ? .behind : .level
     }
 
     private func ask(
