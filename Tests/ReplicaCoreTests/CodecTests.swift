@@ -46,6 +46,7 @@ import Testing
         try check(random.siteProgress(), &random)
         try check(random.siteReport(), &random)
         try check(random.siteAnswer(), &random)
+        try check(random.siteUploads(), &random)
         try check(random.seedRecord(), &random)
         try check(random.seedOffer(), &random)
         try check(random.orphan(), &random)

@@ -143,6 +143,14 @@ extension SeededRandom {
             lineage: identifier(), position: position())
     }
 
+    mutating func siteUploads() -> SiteUploads {
+        SiteUploads(
+            epoch: number(), revision: number(), commands: number(),
+            open: (0..<below(4)).map { _ in
+                SiteUploads.Upload(id: identifier(), number: number(), chunks: number())
+            })
+    }
+
     mutating func siteAnswer() -> SiteAnswer {
         SiteAnswer(
             report: siteReport(), asked: position(), relation: [.prefix, .diverged, .belowFloor][below(3)],

@@ -158,6 +158,28 @@ import Testing
         try pair.sites[1].checkGroupings(seed: 3)
     }
 
+    @Test func `a standby hears of uploads that are open at the primary, and which of them are over`() throws {
+        var pair = try following(1)
+        let before = try SiteUploads(loading: pair.sites[0].replica.rows)
+        #expect(before.open.isEmpty && before.epoch == 1)
+        try pair.sites[0].run(.uploadBegin(id, name: "m", version: nil))
+        #expect(try SiteUploads(loading: pair.sites[0].replica.rows).open.isEmpty, "it names nothing yet")
+        try pair.sites[0].run(.uploadAdd(id, first: 0, ids: [Digest(1, 1, 1, 1), Digest(2, 1, 1, 1)]))
+        try pair.sites[0].run(.uploadAdd(id, first: 3, ids: [Digest(3, 1, 1, 1)]))
+        let during = try SiteUploads(loading: pair.sites[0].replica.rows)
+        let upload = try #require(during.open.first)
+        #expect(upload.id == id && upload.chunks == 2, "what lies behind a gap has no place in order yet")
+        let (number, revision) = (upload.number, during.revision)
+        #expect(!during.isOver(id, number: number, at: revision))
+        #expect(!before.isOver(id, number: number, at: revision), "a node that is behind does not know of it yet")
+        try pair.sites[0].run(.uploadAbort(id))
+        _ = try pair.sites[0].put("behind", "1")
+        let after = try SiteUploads(loading: pair.sites[0].replica.rows)
+        #expect(after.open.isEmpty && after.isOver(id, number: number, at: after.revision))
+        #expect(!after.isOver(id, number: number, at: revision), "it may be published at a revision that is not here")
+        #expect(try SiteUploads(loading: pair.sites[1].replica.rows).open.isEmpty, "a standby ships nothing")
+    }
+
     @Test func `a version is visible at the standby only when a quorum there has every chunk`() throws {
         var pair = try following(1)
         let chunks = (1...3).map { Digest($0, 0, 0, 0) }

@@ -13,6 +13,8 @@ package struct ChunkFigures: Sendable, Hashable {
     package var servedBytes: UInt64 = 0
     /// Of these, chunks and bytes that came from another site.
     package var siteChunks: UInt64 = 0
+    /// Of these, chunks that came before their version was published.
+    package var siteEarlyChunks: UInt64 = 0
     package var siteBytes: UInt64 = 0
     /// Bytes that they took on the wire.
     package var siteWireBytes: UInt64 = 0

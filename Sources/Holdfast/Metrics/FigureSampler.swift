@@ -103,6 +103,7 @@ final class FigureSampler: Sendable {
         set("chunks_fetched", figures.fetchedChunks)
         set("chunks_fetched_bytes", figures.fetchedBytes)
         set("site_chunks_fetched", figures.siteChunks)
+        set("site_chunks_fetched_early", figures.siteEarlyChunks)
         set("site_chunks_fetched_bytes", figures.siteBytes)
         set("site_chunks_fetched_wire_bytes", figures.siteWireBytes)
         set("chunks_served", figures.servedChunks)

@@ -72,7 +72,7 @@ final class MemberRequests: AsideRequests {
         case .changeMembership: try await membership.change(body, deadline: deadline)
         case .membership: try await membership.report(body, deadline: deadline)
         case .siteVerb, .siteStatus, .sitePoll, .siteChunks, .siteHashes, .siteOrphans, .siteEpoch,
-            .siteVerify, .siteDrill, .siteSeed, .siteRows:
+            .siteUploads, .siteVerify, .siteDrill, .siteSeed, .siteRows:
             try await site.answer(kind, body, deadline: deadline)
         default: throw HoldfastError(.incompatible, "request kind \(kind) is unknown to this node")
         }

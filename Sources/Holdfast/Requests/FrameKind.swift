@@ -59,6 +59,8 @@ package enum FrameKind: UInt8, Sendable, CaseIterable {
     case siteOrphans = 75
     /// An epoch that a client has seen, told to a node that may not have heard of it.
     case siteEpoch = 76
+    /// What is being pushed at the primary: see `SiteUploads`.
+    case siteUploads = 77
     /// A chunk for the other site, compressed where that saves anything: see `LinkChunk`.
     case siteChunk = 80
     /// A step of holding this site against the other one, and the trial of a standby.

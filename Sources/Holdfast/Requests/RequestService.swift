@@ -96,7 +96,7 @@ final class RequestService: @unchecked Sendable {
             aside.handle(kind, body, deadline: deadline, reply: reply)
         case .changeMembership, .membership, .publish, .clusterStatus, .nodeStatus, .metrics, .chunkMessage,
             .snapshotManifest, .siteVerb, .siteStatus, .sitePoll, .siteChunks, .siteHashes,
-            .siteOrphans, .siteEpoch, .siteVerify, .siteDrill, .siteSeed, .siteRows:
+            .siteOrphans, .siteEpoch, .siteUploads, .siteVerify, .siteDrill, .siteSeed, .siteRows:
             aside.handle(kind, body, deadline: deadline, reply: reply)
         case .integrity:
             try IntegrityRequest.check(body, isMember: peer.role == .member)

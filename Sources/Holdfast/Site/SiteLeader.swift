@@ -35,6 +35,7 @@ final class SiteLeader: Sendable {
     let logger: Logger
     private let known = Mutex(Known())
     private let pacer: LinkPacer
+    private let early: SiteEarly
     private let isUnderWay = Mutex(false)
 
     private static let standbyPause: UInt64 = 50
@@ -54,6 +55,7 @@ final class SiteLeader: Sendable {
         self.plane = plane
         self.logger = logger
         pacer = LinkPacer { [state = stores.state] in state.now.site.pace }
+        early = SiteEarly(stores: stores, plane: plane, pacer: pacer, logger: logger)
     }
 
     /// Works while this node leads, until the task is cancelled.
@@ -71,6 +73,7 @@ final class SiteLeader: Sendable {
                     case .level: pause = Self.shippedPause
                     case .behind: pause = 0
                     }
+                    await bringEarly()
                     try await lookAfter()
                 } catch {
                     do throws(HoldfastError) {
@@ -83,9 +86,19 @@ final class SiteLeader: Sendable {
                 }
             } else {
                 known.withLock { $0 = Known() }
+                await early.end()
             }
             if pause > 0 { try? await Task.sleep(nanoseconds: pause * 1_000_000) }
         }
+        await early.end()
+    }
+
+    /// Beside the polls, while the link lets something over and nothing is brought that is published already.
+    private func bringEarly() async {
+        let site = stores.state.now.site
+        guard site.role == .standby, let peer = site.peer else { return await early.end() }
+        guard snapshot.link == .connected else { return await early.rest() }
+        early.goOn(from: peer, epoch: site.epoch)
     }
 
     private static func link(after error: HoldfastError) -> SiteStatus.Link {
@@ -239,6 +252,7 @@ final class SiteLeader: Sendable {
     func bring(
         _ publish: SiteShipment.Publish, from peer: SitePeer
     ) async throws(HoldfastError) -> [Publication.Receipt] {
+        await early.rest()
         let record = publish.record
         let epoch = stores.state.now.site.epoch
         let router = try plane.router(to: peer.endpoints)
@@ -247,10 +261,7 @@ final class SiteLeader: Sendable {
             let request = SiteChunksRequest(upload: record.upload, number: record.uploadNumber, first: first)
             let body = try await router.send(
                 .siteChunks, .written { request.encode(into: &$0) }, to: .any, deadline: .now() + Self.patience)
-            let ids = try Store.decode(body) { reader throws(DecodeError) in
-                var ids: [ChunkID] = []
-                for _ in 0..<(try reader.count(itemBytes: Digest.byteCount)) { ids.append(try reader.digest()) }
-                return ids
+            let ids = try Store.decode(body) { reader throws(DecodeError) in try SiteChunksRequest.decodeAnswer(&reader)
             }
             guard !ids.isEmpty else {
                 throw HoldfastError(.unavailable, "the primary does not name all chunks of \(publish.name)")

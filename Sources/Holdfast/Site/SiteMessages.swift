@@ -44,7 +44,7 @@ struct SitePollAnswer: Sendable {
     }
 }
 
-/// Asks for the chunk IDs of a published upload from an ordinal on; answered with IDs, none at the end.
+/// Asks for the chunk IDs of an upload from an ordinal on; answered with IDs, none at the end.
 struct SiteChunksRequest: Sendable {
     var upload: UploadID
     var number: UInt64
@@ -58,6 +58,12 @@ struct SiteChunksRequest: Sendable {
 
     static func decode(from reader: inout ByteReader) throws(DecodeError) -> SiteChunksRequest {
         SiteChunksRequest(upload: try reader.identifier(), number: try reader.varint(), first: try reader.varint())
+    }
+
+    static func decodeAnswer(_ reader: inout ByteReader) throws(DecodeError) -> [ChunkID] {
+        var ids: [ChunkID] = []
+        for _ in 0..<(try reader.count(itemBytes: Digest.byteCount)) { ids.append(try reader.digest()) }
+        return ids
     }
 }
 

@@ -48,6 +48,7 @@ final class SiteService: Sendable {
         switch kind {
         case .sitePoll: return try await source.poll(body, deadline: deadline)
         case .siteChunks: return try await source.chunks(body)
+        case .siteUploads: return try await source.uploads()
         case .siteHashes: return try await source.hashes(body, deadline: deadline)
         case .siteOrphans: return try await source.orphans(body)
         case .siteEpoch: return try await source.heard(body)

@@ -90,7 +90,13 @@ final class SiteSource: Sendable {
         }
     }
 
-    /// Chunk IDs of a version, for a standby that is to have them.
+    /// What is being pushed, for a standby that would have it early.
+    func uploads() async throws(HoldfastError) -> ByteBuffer {
+        let uploads = try await stores.read { rows in try SiteUploads(loading: rows) }
+        return .written { uploads.encode(into: &$0) }
+    }
+
+    /// Chunk IDs of an upload, for a standby that is to have them.
     func chunks(_ body: ByteBuffer) async throws(HoldfastError) -> ByteBuffer {
         let request = try Store.decode(body) { reader throws(DecodeError) in
             try SiteChunksRequest.decode(from: &reader)

@@ -91,6 +91,62 @@ extension ClusterTests.SiteTests {
         }
     }
 
+    @Test func `what is pushed crosses before it is published, and rows do not wait for it`() async throws {
+        try await withSites(3) { primary, standby, here, there in
+            let uploads = RoutedUploads(store: here)
+            let material = Material(seed: 1, count: 40)
+            try await uploads.begin(material.upload, name: "m", version: nil)
+            try await uploads.add(material.upload, firstOrdinal: 0, ids: material.ids)
+            for place in 0..<36 {
+                try await uploads.send(
+                    material.upload, ordinal: place, id: material.ids[place], bytes: material.chunks[place])
+            }
+            try await eventually("all that is there has crossed") {
+                try await standby.sum(of: "holdfast_site_chunks_fetched_early") == 36
+            }
+            try await here.put("beside", "1")
+            try await caughtUp(here, there)
+            #expect(try await there.text("beside", consistency: .stale) == "1")
+            // Nothing names them there: the sweep leaves them alone all the same.
+            let leader = try #require(try standby.node(try await standby.leader()).chunks)
+            _ = try await leader.sweeper.sweep()
+            #expect(try standby.chunkFiles(try await standby.leader()) == 36)
+            for place in 36..<40 {
+                try await uploads.send(
+                    material.upload, ordinal: place, id: material.ids[place], bytes: material.chunks[place])
+            }
+            _ = try await uploads.publish(
+                material.upload, name: "m", version: nil, root: material.root, totals: material.totals)
+            try await caughtUp(here, there)
+            try await standby.agree()
+            try await standby.waitComplete()
+            for id in standby.ids { #expect(try standby.chunkFiles(id) == 40) }
+            #expect(try await standby.sum(of: "holdfast_site_chunks_fetched") == 40, "each crosses once")
+        }
+    }
+
+    @Test func `what was brought early of an upload that is given up goes again`() async throws {
+        try await withSites { primary, standby, here, there in
+            let uploads = RoutedUploads(store: here)
+            let material = Material(seed: 2, count: 3)
+            try await uploads.begin(material.upload, name: "m", version: nil)
+            try await uploads.add(material.upload, firstOrdinal: 0, ids: material.ids)
+            for place in 0..<3 {
+                try await uploads.send(
+                    material.upload, ordinal: place, id: material.ids[place], bytes: material.chunks[place])
+            }
+            try await eventually("all has crossed") {
+                try await standby.sum(of: "holdfast_site_chunks_fetched_early") == 3
+            }
+            _ = try await here.router.command(.uploadAbort(material.upload), deadline: here.deadline)
+            let sweeper = try #require(try standby.node(1).chunks).sweeper
+            try await eventually("nothing holds them") {
+                _ = try await sweeper.sweep()
+                return try standby.chunkFiles(1) == 0
+            }
+        }
+    }
+
     @Test func `a read at the standby waits for a revision, and says where it stands when it does not come`()
         async throws
     {
