@@ -16,6 +16,28 @@ import Testing
         #expect(point.nanoseconds(now: 100) == nil)
     }
 
+    @Test func `only the primary of the standby's own epoch bounds what may be lost, and only of a feed that it is in`()
+    {
+        func bounds(
+            _ role: SiteRecord.Role = .primary, epoch: UInt64 = 3, seen: UInt64 = 3,
+            _ relation: SiteFeed.Relation = .prefix, at own: SiteRecord.Role = .standby
+        ) -> Bool {
+            var record = SiteRecord()
+            (record.role, record.epoch, record.seen) = (own, 3, 3)
+            let report = SiteReport(
+                site: SiteID(1, 1), role: role, epoch: epoch, seen: seen, lineage: SiteID(1, 1),
+                position: SitePosition(revision: 9, hash: Digest(9, 0, 0, 0)))
+            let answer = SiteAnswer(report: report, asked: .start, relation: relation, hash: .zero)
+            return SiteLink.bounds(answer, at: record)
+        }
+        #expect(bounds())
+        #expect(!bounds(.fenced) && !bounds(.standby), "it acknowledges nothing, and another one may")
+        #expect(!bounds(seen: 4), "another one is the primary")
+        #expect(!bounds(epoch: 5, seen: 5), "what this site lacks may be of another history")
+        #expect(!bounds(.primary, epoch: 3, seen: 3, .diverged) && !bounds(.primary, epoch: 3, seen: 3, .belowFloor))
+        #expect(!bounds(at: .fenced) && !bounds(at: .primary))
+    }
+
     /// A primary that acknowledges, polls that are lost, late and answered in any order, a standby that lags: at every instant the kill
     /// of the primary loses nothing that was acknowledged before what is reported.
     @Test(arguments: UInt64(0)..<200) func `it is never better than the truth, at any instant of a kill`(seed: UInt64) {

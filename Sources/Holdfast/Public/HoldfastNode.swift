@@ -69,6 +69,8 @@ public final class HoldfastNode: Service, Sendable {
 
     /// The chunks of a member or a local node.
     var chunks: NodeChunks? { running.member?.chunks }
+    /// Consensus and apply of a member or a local node.
+    var replica: Replica? { running.member?.replica }
 
     private var running: Running {
         phase.withLock { phase in

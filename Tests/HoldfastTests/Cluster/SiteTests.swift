@@ -162,6 +162,23 @@ extension ClusterTests {
             }
         }
 
+        @Test func `a leader that has heard of a higher epoch acknowledges nothing, before its log says so`()
+            async throws
+        {
+            try await withSites { primary, _, here, there in
+                try await here.put("a", "1")
+                try await caughtUp(here, there)
+                let replica = try #require(try primary.node(1).replica)
+                replica.loop.execute { replica.heardEpoch = 2 }
+                let late = await refusal {
+                    try await here.withTimeout(milliseconds: 3_000).put("late", "1")
+                }
+                #expect(late != nil)
+                let status = try await here.siteStatus()
+                #expect(status.role == .primary && status.epoch == 1, "no fence has come through the log")
+            }
+        }
+
         @Test func `a client that has seen a higher epoch fences a primary that nobody else told`() async throws {
             try await withSites { primary, standby, here, there in
                 try await here.put("a", "1")
