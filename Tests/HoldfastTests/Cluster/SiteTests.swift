@@ -179,6 +179,29 @@ extension ClusterTests {
             }
         }
 
+        @Test func `a primary without a quorum answers no poll, and the recovery point grows until it does`()
+            async throws
+        {
+            try await withSites(3) { primary, standby, here, there in
+                try await here.put("a", "1")
+                try await caughtUp(here, there)
+                try await eventually("the recovery point is known") {
+                    try await there.siteStatus().recoveryPointSeconds != nil
+                }
+                let left = try await primary.leader()
+                for id in primary.ids where id != left { try await primary.stop(id) }
+                // Far beyond what a poll that is tried again at the next address takes.
+                try await eventually("what may be lost grows") {
+                    try await there.siteStatus().recoveryPointSeconds ?? 0 > 8
+                }
+                #expect(try await there.siteStatus().link == .unreachable)
+                for id in primary.ids where id != left { try await primary.start(id) }
+                try await eventually("it is small again") {
+                    try await there.siteStatus().recoveryPointSeconds ?? .infinity < 4
+                }
+            }
+        }
+
         @Test func `a client that has seen a higher epoch fences a primary that nobody else told`() async throws {
             try await withSites { primary, standby, here, there in
                 try await here.put("a", "1")
