@@ -116,6 +116,34 @@ import Testing
         #expect(early.sites[0].replica.applier.state.compactRevision == 5)
     }
 
+    @Test func `a site gives nothing up but for the primary of the highest epoch, and for a feed that lacks it`() {
+        let here = SitePosition(revision: 9, hash: Digest(9, 0, 0, 0))
+        func rewind(
+            _ role: SiteRecord.Role = .primary, epoch: UInt64 = 4, seen: UInt64? = nil, lineage: Lineage = SiteID(1, 1),
+            asked: SitePosition? = nil, relation: SiteFeed.Relation = .diverged, common: UInt64 = 5,
+            own: SiteRecord.Role = .fenced, ownEpoch: UInt64 = 1, ownSeen: UInt64 = 4
+        ) -> SiteCommand? {
+            var record = SiteRecord()
+            (record.role, record.epoch, record.seen, record.lineage) = (own, ownEpoch, ownSeen, SiteID(1, 1))
+            let there = SitePosition(revision: 20, hash: Digest(20, 0, 0, 0))
+            let report = SiteReport(
+                site: SiteID(2, 2), role: role, epoch: epoch, seen: seen ?? epoch, lineage: lineage, position: there)
+            let mine = SiteReport(
+                site: SiteID(1, 1), role: own, epoch: ownEpoch, seen: ownSeen, lineage: SiteID(1, 1), position: here)
+            let answer = SiteAnswer(report: report, asked: asked ?? here, relation: relation, hash: .zero)
+            return SiteLink.rewind(on: answer, at: record, own: mine, common: common)
+        }
+        #expect(rewind() == .rewind(SiteRewind(from: here, revision: 5)))
+        #expect(rewind(relation: .belowFloor) != nil)
+        #expect(rewind(epoch: 2) == nil, "a primary of an epoch that is over")
+        #expect(rewind(.fenced) == nil && rewind(.standby) == nil && rewind(seen: 6) == nil)
+        #expect(rewind(epoch: 4, ownEpoch: 4) == nil, "a fenced site of that very epoch")
+        #expect(rewind(epoch: 4, own: .standby, ownEpoch: 4) != nil, "a standby whose primary was set back")
+        #expect(rewind(lineage: SiteID(5, 5)) == nil, "another history")
+        #expect(rewind(asked: .start) == nil, "an answer about another position")
+        #expect(rewind(relation: .prefix) == nil && rewind(common: 9) == nil, "the other one has it all")
+    }
+
     @Test func `the chunks of an orphaned version stay until its orphan is dropped`() throws {
         var pair = try SitePair()
         _ = try pair.sites[0].put("a", "1")

@@ -29,6 +29,32 @@ import Testing
         try pair.sites[1].checkGroupings(seed: 1)
     }
 
+    @Test func `what is kept is let go at the word of this epoch's standby alone`() throws {
+        var pair = try SitePair()
+        for number in 0..<4 { _ = try pair.sites[0].put("key", "\(number)") }
+        try pair.settle()
+        for number in 4..<8 { _ = try pair.sites[0].put("key", "\(number)") }
+        try pair.sites[0].run(.compact(revision: 8))
+        func word(_ revision: UInt64, epoch: UInt64 = 1, of site: SiteID) -> SiteCommand {
+            let position = SitePosition(revision: revision, hash: Digest(revision, 0, 0, 0))
+            return .acknowledge(SiteAcknowledgement(site: site, epoch: epoch, position: position))
+        }
+        let standby = pair.sites[1].id
+        for late in [
+            word(6, epoch: 0, of: standby), word(6, epoch: 3, of: standby), word(6, of: SiteID(5, 5)),
+            word(9, of: standby),
+        ] {
+            #expect(try pair.sites[0].run(late).refusal?.code == .preconditionFailed)
+            #expect(pair.sites[0].replica.applier.siteProgress.hold == 4)
+            #expect(pair.sites[0].replica.applier.state.feedFloor == 4)
+        }
+        #expect(try pair.sites[0].run(word(6, of: standby)).refusal == nil)
+        #expect(pair.sites[0].replica.applier.state.feedFloor == 6)
+        // It is no primary any more.
+        #expect(try pair.sites[0].run(.fence(epoch: 2, by: standby)).refusal == nil)
+        #expect(try pair.sites[0].run(word(8, of: standby)).refusal?.code == .preconditionFailed)
+    }
+
     @Test(arguments: [UInt64(0), 1, 2, 3]) func `what is kept for a standby that is gone stays under the cap in bytes`(
         seed: UInt64
     ) throws {
