@@ -27,7 +27,15 @@ struct SiteCommand: ParsableCommand {
         var global: GlobalOptions
 
         func run() async throws {
-            let token = try await global.withStore { store in try await store.enrollSite() }
+            let token = try await global.withStore { store in
+                let status = try await store.siteStatus()
+                if !status.peer.isEmpty {
+                    StandardError.line(
+                        "note: the cluster that uses this token takes the place of the one at "
+                            + "\(status.peer.joined(separator: ",")), which follows no more then")
+                }
+                return try await store.enrollSite()
+            }
             if global.json { StandardOutput.json(["token": token]) } else { StandardOutput.line(token) }
         }
     }

@@ -30,6 +30,7 @@ final class SiteSource: Sendable {
             throw HoldfastError(.unavailable, "the cluster has no lineage yet; ask again")
         }
         stores.hear(poll.report, as: view.record)
+        try Self.admit(poll.report, to: view, own: own)
         var hasChanged = false
         for command in SiteLink.commands(on: poll.report, at: view.record, own: own, relation: relation) {
             if case .acknowledge(let word) = command, !isDue(word, view) { continue }
@@ -48,6 +49,22 @@ final class SiteSource: Sendable {
         }
         let answer = try await answer(poll, view, relation)
         return .written { answer.encode(into: &$0) }
+    }
+
+    /// A site has one other. A cluster whose place was taken by a later enrolment is told so instead of being shipped to: both would begin
+    /// the same epoch. One that writes, or wrote, below an epoch known here is answered all the same: it is to learn of that.
+    private static func admit(
+        _ asker: SiteReport, to view: SiteView, own: SiteReport
+    ) throws(HoldfastError) {
+        guard let peer = view.record.peer, peer.site != asker.site else { return }
+        switch asker.role {
+        case .alone, .fenced: return
+        case .primary where asker.epoch < own.seen: return
+        case .primary, .standby:
+            throw HoldfastError(
+                .preconditionFailed,
+                "another cluster was enrolled in place of this one, which is no part of the pair any more")
+        }
     }
 
     func look(
