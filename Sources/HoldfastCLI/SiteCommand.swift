@@ -248,7 +248,10 @@ struct SiteDocument: Encodable {
         ]
         if !status.peer.isEmpty { lines.append("other site \(status.peer.joined(separator: ","))") }
         if let entries = status.missingEntries {
-            lines.append("missing \(entries) revisions, about \(Units.bytes(status.missingBytes ?? 0))")
+            let bytes = status.missingBytes.map {
+                "about \(Units.bytes($0))\(entries > 0 ? " besides chunks" : "")"
+            }
+            lines.append("missing \(entries) revisions, \(bytes ?? "bytes not known")")
         }
         if let seeding = status.seeding {
             lines.append(
@@ -259,7 +262,11 @@ struct SiteDocument: Encodable {
         if status.role == .standby || status.pace != LinkPace() {
             lines.append("chunks cross at \(LinkPaceText.line(status.pace, now: status.rateBytesPerSecond))")
         }
-        if let headroom = status.retentionHeadroomBytes { lines.append("headroom \(Units.bytes(headroom))") }
+        if let headroom = status.retentionHeadroomBytes {
+            lines.append("headroom \(Units.bytes(headroom))")
+        } else if status.role == .primary, !status.peer.isEmpty {
+            lines.append("headroom none: what the standby lacks is not kept for it any more")
+        }
         if let drill = status.lastDrill {
             lines.append("last \(DrillDocument(drill).line), on \(Units.time(milliseconds: drill.begunMilliseconds))")
         }

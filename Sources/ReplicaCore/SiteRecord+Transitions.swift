@@ -210,7 +210,8 @@ extension SiteRecord {
         guard role != .alone else { throw Refusal(.preconditionFailed, "this cluster belongs to no pair of sites") }
         // The standby pulls, and it alone can let go.
         if pace.isPaused, role != .standby {
-            let place = peer.map { " at \($0.endpoints.joined(separator: ","))" } ?? ""
+            // The other one of a fenced site may be the primary.
+            let place = role == .primary ? peer.map { " at \($0.endpoints.joined(separator: ","))" } ?? "" : ""
             throw Refusal(
                 .preconditionFailed, "this site is \(role), and the standby is who pulls; pause the link there\(place)")
         }

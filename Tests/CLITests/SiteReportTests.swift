@@ -55,6 +55,21 @@ import Testing
         #expect(codes(standby(), cluster) == [.node, .node, .diskFull, .incomplete])
     }
 
+    @Test func `what is missing is not called nothing where nobody counted it`() {
+        var status = standby {
+            $0.link = .connected
+            $0.missingEntries = 2
+            $0.missingBytes = 123
+        }
+        #expect(SiteDocument(status).lines.contains("missing 2 revisions, about 123 B besides chunks"))
+        status.missingBytes = nil
+        #expect(SiteDocument(status).lines.contains("missing 2 revisions, bytes not known"))
+        status.role = .primary
+        #expect(SiteDocument(status).lines.contains { $0.hasPrefix("headroom none") })
+        status.retentionHeadroomBytes = 5
+        #expect(SiteDocument(status).lines.contains("headroom 5 B"))
+    }
+
     @Test func `every objection has a sentence for people and a name for programs`() throws {
         let objections = SiteObjection.all(
             standby {

@@ -58,7 +58,7 @@ public struct SiteStatus: Sendable, Equatable {
     public var peerRevision: Revision?
     /// Revisions that the standby lacks, as far as is known.
     public var missingEntries: UInt64?
-    /// About so many bytes of the feed.
+    /// About so many bytes of the feed, chunks not counted; nil where the primary keeps nothing for the standby any more.
     public var missingBytes: UInt64?
     /// On a standby: what may be lost if the primary went now, in time; nil if that is not known.
     public var recoveryPointSeconds: Double?

@@ -27,8 +27,8 @@ extension Store {
 
     /// Hands the role of the primary to the other site; loses nothing. Returns when it has taken over and this one follows.
     ///
-    /// - Throws: `unavailable` where the standby does not get there in time: given up, and this site writes on. After the standby was
-    ///   given leave there is no way back; the error says so.
+    /// - Throws: `unavailable` where the standby does not answer: nothing was begun. `preconditionFailed` where it does not get there in
+    ///   time: given up, and this site writes on. After the standby was given leave there is no way back: `outcomeUnknown`.
     public func switchOverSite() async throws(HoldfastError) { _ = try await verb(.switchOver) }
 
     /// Makes this standby, or fenced site, the primary without the other's leave. What it does not have is lost to it.

@@ -191,11 +191,13 @@ final class SiteLeader: Sendable {
         known.withLock { known in
             known.report = report
             known.heldBytes = answer.heldBytes
+            // A standby that lacks something says `diverged` of its primary, too: it alone is asked to be a prefix.
+            let isPrimary = report.role == .primary
+            let whole: SiteStatus.Link = answer.isPaused || view.record.pace.isPaused ? .paused : .connected
             switch answer.answer.relation {
-            case .prefix: known.link = answer.isPaused || view.record.pace.isPaused ? .paused : .connected
-            case .diverged: known.link = report.role == .primary ? .diverged : .connected
-            case .belowFloor:
-                known.link = report.role == .primary ? (view.seed == nil ? .reseedRequired : .seeding) : .connected
+            case .diverged where isPrimary: known.link = .diverged
+            case .belowFloor where isPrimary: known.link = view.seed == nil ? .reseedRequired : .seeding
+            case .prefix, .diverged, .belowFloor: known.link = whole
             }
             if SiteLink.bounds(answer.answer, at: view.record) {
                 known.recovery.answered(

@@ -55,22 +55,22 @@ final class SiteService: Sendable {
         case .siteSeed: return try await source.seed(body, deadline: deadline)
         case .siteRows: return try await source.rows(body, deadline: deadline)
         case .siteStatus:
-            try stores.requireLeader()
+            try await requireLeader(deadline)
             let status = try await status()
             return .written { status.encode(into: &$0) }
         case .siteVerify:
-            try stores.requireLeader()
+            try await requireLeader(deadline)
             let step = try Store.decode(body) { reader throws(DecodeError) in
                 try SiteVerifier.Step.decode(from: &reader)
             }
             return try await verify(step)
         case .siteDrill:
-            try stores.requireLeader()
+            try await requireLeader(deadline)
             let sample = try Store.decode(body) { reader throws(DecodeError) in try reader.varint() }
             let result = try await drill(chunks: sample)
             return .written { result.encode(into: &$0) }
         case .siteVerb:
-            try stores.requireLeader()
+            try await requireLeader(deadline)
             let verb = try Store.decode(body) { reader throws(DecodeError) in try SiteVerb.decode(from: &reader) }
             if !stores.state.now.isActive(.sites) {
                 throw HoldfastError(
@@ -81,6 +81,14 @@ final class SiteService: Sendable {
             return try await carryOut(verb, deadline: deadline - Self.answerTime)
         default: throw HoldfastError(.incompatible, "request kind \(kind) is none of a site")
         }
+    }
+
+    /// Refused where another leads. Returns once all that was committed is applied here: a leader that has just started would tell of the
+    /// state that it last wrote, or of none.
+    private func requireLeader(_ deadline: NIODeadline) async throws(HoldfastError) {
+        try stores.requireLeader()
+        try await stores.replica.barrier(deadline: deadline)
+        try stores.requireLeader()
     }
 
     private func carryOut(_ verb: SiteVerb, deadline: NIODeadline) async throws(HoldfastError) -> ByteBuffer {
@@ -171,29 +179,31 @@ final class SiteService: Sendable {
     // MARK: Changing the primary
 
     private func switchOver(deadline: NIODeadline) async throws(HoldfastError) {
-        let id = Identifier(UInt64.random(in: 0...(.max)), UInt64.random(in: 1...(.max)))
-        let before = try await stores.view()
-        guard before.record.role == .primary else {
-            throw HoldfastError(
-                .preconditionFailed, "this site is \(before.record.role); switch over at the primary",
-                details: stores.state.now.fenceDetails)
+        let before = try await stores.view().record
+        let id: Identifier
+        if let underWay = before.switchover, before.role == .primary || underWay.grant != nil {
+            // The client that began it may have lost its answer, and asks again.
+            id = underWay.id
+        } else {
+            try requireStandby(before)
+            id = Identifier(UInt64.random(in: 0...(.max)), UInt64.random(in: 1...(.max)))
+            try await stores.propose(.freeze(id))
         }
-        if leader.snapshot.link == .paused {
-            throw HoldfastError(
-                .preconditionFailed,
-                "the link is paused at the standby, which would not get to the last revision; run "
-                    + "'site resume' there first")
-        }
-        try await stores.propose(.freeze(id))
         let end = min(deadline, .now() + SiteLeader.freezePatience)
+        var wasFrozen = false
         while NIODeadline.now() < deadline, stores.leads {
             let record = stores.state.now.site
             if record.role == .standby { return }
-            if record.role == .primary, NIODeadline.now() >= end {
-                try await stores.propose(.unfreeze(id))
+            let isFrozen = record.switchover?.id == id
+            wasFrozen = wasFrozen || isFrozen
+            let isGivenUp = wasFrozen && !isFrozen
+            if record.role == .primary, isGivenUp || NIODeadline.now() >= end {
+                if !isGivenUp { try await stores.propose(.unfreeze(id)) }
+                // No code that a client repeats: each time would refuse writes anew.
                 throw HoldfastError(
-                    .unavailable, "the standby did not get to the last revision in time; this site is the primary still"
-                )
+                    .preconditionFailed,
+                    "the standby did not get to the last revision in time and the switchover was given up; this site is the "
+                        + "primary, and writes go on")
             }
             await pause()
         }
@@ -201,8 +211,37 @@ final class SiteService: Sendable {
             .outcomeUnknown, "the switchover goes on by itself; 'site status' says how far it is")
     }
 
+    /// What is known to make a switchover wait in vain is refused before any write is.
+    private func requireStandby(_ record: SiteRecord) throws(HoldfastError) {
+        guard record.role == .primary else {
+            throw HoldfastError(
+                .preconditionFailed, "this site is \(record.role); switch over at the primary",
+                details: stores.state.now.fenceDetails)
+        }
+        let known = leader.snapshot
+        if known.link == .paused {
+            throw HoldfastError(
+                .preconditionFailed,
+                "the link is paused at the standby, which would not get to the last revision; run "
+                    + "'site resume' there first")
+        }
+        // These two a client asks again until its deadline: a standby that has just come back is one a moment later.
+        if known.link == .unreachable {
+            throw HoldfastError(.unavailable, "the standby does not answer; nothing was begun, and writes go on here")
+        }
+        if known.report?.role == .fenced {
+            throw HoldfastError(
+                .unavailable,
+                "the other site is fenced and follows nobody; run 'site rejoin' there first. Nothing was begun, and writes "
+                    + "go on here")
+        }
+    }
+
     private func promote(_ accepted: UInt64?) async throws(HoldfastError) {
         let view = try await stores.view()
+        if view.record.role == .primary {
+            throw HoldfastError(.preconditionFailed, "this site is the primary already")
+        }
         if let accepted {
             guard let loss = leader.recoveryPoint(view).map({ $0 / 1_000_000 }) else {
                 throw HoldfastError(
@@ -306,17 +345,23 @@ final class SiteService: Sendable {
             case .standby: .standby
             case .fenced: .fenced
             }
+        // A leader that has not asked yet has had no answer either.
+        let link: SiteStatus.Link =
+            view.record.peer == nil ? .none : known.link == .none ? .unreachable : known.link
         var status = SiteStatus(
             role: role, epoch: view.record.epoch, lineage: view.record.role == .alone ? "" : view.record.lineage.hex,
-            link: view.record.peer == nil ? .none : known.link, revision: view.state.revision,
+            link: link, revision: view.state.revision,
             peer: view.record.peer?.endpoints ?? [], isFrozen: view.record.switchover != nil)
         status.peerRevision = known.report?.position.revision
-        if let peer = status.peerRevision, known.link == .connected || known.link == .paused {
+        // Another primary, and a fenced site, follow nobody: revisions of theirs are none of this history.
+        let follows = role == .standby || known.report?.role == .standby
+        if let peer = status.peerRevision, follows, known.link == .connected || known.link == .paused {
             let (behind, ahead) =
                 role == .standby ? (view.state.revision, peer) : (peer, view.state.revision)
             status.missingEntries = ahead > behind ? ahead - behind : 0
             let held = role == .standby ? known.heldBytes : view.progress.heldBytes
-            status.missingBytes = status.missingEntries == 0 ? 0 : held
+            // Nothing is counted once nothing is kept.
+            status.missingBytes = status.missingEntries == 0 ? 0 : held > 0 ? held : nil
         }
         status.recoveryPointSeconds = leader.recoveryPoint(view).map { Double($0) / 1_000_000_000 }
         status.epochSeen = view.record.seen

@@ -1,5 +1,6 @@
 import Foundation
 import NIOCore
+import ReplicaCore
 import Testing
 
 @testable import Holdfast
@@ -35,11 +36,98 @@ extension ClusterTests.SiteTests {
                 try await there.siteStatus().missingEntries == 20
             }
             #expect(try await there.siteStatus().revision == stood)
+            // Over more than one poll of the primary: a standby that lacks something is still a paused one.
+            try await eventually("the primary knows what the standby lacks") {
+                try await here.siteStatus().missingEntries == 20
+            }
+            for _ in 0..<15 {
+                #expect(try await here.siteStatus().link == .paused)
+                try await Task.sleep(for: .milliseconds(100))
+            }
             let frozen = await refusal { try await here.switchOverSite() }
             #expect(frozen?.code == .preconditionFailed, "the standby would not get there")
             try await there.pauseSite(false)
             try await caughtUp(here, there)
             #expect(try await there.siteStatus().pace.isPaused == false)
+        }
+    }
+
+    @Test func `a switchover to a standby that does not answer is not begun, and no write is refused`() async throws {
+        try await withSites { _, standby, here, there in
+            try await here.put("before", "1")
+            try await caughtUp(here, there)
+            await standby.stop()
+            try await eventually("the primary misses it") { try await here.siteStatus().link == .unreachable }
+            let late = here.withTimeout(milliseconds: 3_000)
+            let asked = Task { await refusal { try await late.switchOverSite() } }
+            for number in 0..<50 {
+                try await here.put(Key("meanwhile-\(number)"), "1")
+                #expect(try await here.siteStatus().isFrozen == false)
+                try await Task.sleep(for: .milliseconds(20))
+            }
+            #expect(await asked.value?.code == .unavailable)
+        }
+    }
+
+    @Test func `a switchover that is given up says so, and is not begun again`() async throws {
+        try await withSites { _, _, here, there in
+            let scratch = try Scratch()
+            try await here.put("before", "1")
+            try await caughtUp(here, there)
+            // Chunks that do not come: the standby cannot get to the last revision.
+            try await there.paceSite(LinkPace(bytesPerSecond: 1))
+            let directory = scratch("model")
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+            var bytes = [UInt8](repeating: 0, count: 12 << 20)
+            for place in bytes.indices { bytes[place] = UInt8(truncatingIfNeeded: place &* place >> 7) }
+            try Data(bytes).write(to: URL(fileURLWithPath: directory + "/weights.bin"))
+            _ = try await here.push(directory, as: "m")
+            let client = here.withTimeout(milliseconds: 60_000)
+            let refused = await refusal { try await client.switchOverSite() }
+            #expect(refused?.code == .preconditionFailed && refused?.message.contains("given up") == true)
+            let status = try await here.siteStatus()
+            #expect(status.role == .primary && !status.isFrozen)
+            try await here.put("after", "1")
+            // One that is under way is gone on with by who asks again.
+            let brief = here.withTimeout(milliseconds: 1_500)
+            let unknown = await refusal { try await brief.switchOverSite() }
+            #expect(unknown?.code == .outcomeUnknown)
+            try await there.paceSite(LinkPace())
+            try await client.switchOverSite()
+            #expect(try await here.siteStatus().role == .standby)
+        }
+    }
+
+    @Test func `a standby whose place another cluster took is shipped nothing more, and does not look connected`()
+        async throws
+    {
+        try await withSites { primary, _, here, there in
+            try await here.put("before", "1")
+            try await caughtUp(here, there)
+            let other = try TestCluster(1, name: "other")
+            do {
+                try await other.start()
+                let client = try await other.client()
+                try await eventually("the feature version rises") {
+                    try await other.store(1).status().featureVersion >= Feature.sites.since
+                }
+                let token = try await here.enrollSite()
+                try await client.followSite(at: primary.members.values.sorted(), token: token)
+                try await eventually("the one before hears of it") {
+                    try await there.siteStatus().link == .unreachable
+                }
+                let stood = try await there.siteStatus()
+                try await here.put("after", "1")
+                try await caughtUp(here, client)
+                let now = try await there.siteStatus()
+                #expect(now.revision == stood.revision && now.link == .unreachable)
+                let (loss, lossBefore) = (now.recoveryPointSeconds ?? .infinity, stood.recoveryPointSeconds ?? 0)
+                #expect(loss > lossBefore, "what may be lost grows")
+            } catch {
+                await other.stop()
+                throw error
+            }
+            await other.stop()
         }
     }
 
