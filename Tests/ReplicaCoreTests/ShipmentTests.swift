@@ -39,6 +39,17 @@ import Testing
         try pair.sites[1].checkGroupings(seed: 1)
     }
 
+    @Test func `nothing of an epoch is applied once a higher one was heard of`() throws {
+        var pair = try following()
+        let now = pair.sites[1].position
+        let sound = shipment([now.revision + 1], after: now)
+        var told = pair
+        #expect(try told.sites[1].run(.fence(epoch: 2, by: SiteID(5, 5))).refusal == nil)
+        #expect(try told.sites[1].run(.apply(sound)).refusal?.code == .fenced)
+        #expect(told.sites[1].position == now)
+        #expect(try pair.sites[1].run(.apply(sound)).refusal == nil)
+    }
+
     @Test func `revisions that are left out, repeated or turned round are refused, also where the chain hash has them`()
         throws
     {
