@@ -15,7 +15,7 @@ extension Applier {
         state.feedHash = group.effects.hashed.withUnsafeBytes(group.digest)
         group.effects.encodeHead(hash: state.feedHash, into: &group.rowHead)
         group.overlay.put(RowKey.feed(state.revision), group.rowHead, group.effects.effects[...])
-        if siteProgress.hold != nil {
+        if siteProgress.isCounting {
             siteProgress.count(group.effects.hashed.count, revision: state.revision, time: group.time)
             isProgressTouched = true
             raiseFeedFloor(&group)

@@ -132,6 +132,10 @@ extension Applier {
                 .corrupted,
                 "the primary holds other rows at or below revision \(state.revision) than this site: it is no prefix")
         }
+        // What is staged of an earlier target is older, unless the primary has another history than it had.
+        for row in span.rows where try newest(Array(row.versions), group.overlay).modRevision >= row.revision {
+            return Refusal(.corrupted, "the primary's newest row of a key is older than what is staged of it")
+        }
         let own = try ErasedRows.with(group.overlay) { rows throws(RowError) in
             try SeedReader.content(
                 from: seed.next, below: span.leaf.below, through: seed.target.revision, rows: rows

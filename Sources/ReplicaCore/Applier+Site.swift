@@ -59,9 +59,7 @@ extension Applier {
         switch consequence {
         case .nothing:
             guard case .admit = command, isNewPeer else { break }
-            siteProgress.acknowledged = .start
-            siteProgress.hold(from: state.feedFloor, time: group.time)
-            isProgressTouched = true
+            try holdForNewStandby(&group)
         case .endSessionsAndUploads:
             endSessionsAndUploads(&group)
             let caps = siteProgress.caps
@@ -108,9 +106,30 @@ extension Applier {
         else {
             return .refused(Refusal(.preconditionFailed, "not a word of this site's standby in epoch \(site.epoch)"))
         }
-        siteProgress.acknowledge(word.position)
+        siteProgress.acknowledge(word.position, floor: state.feedFloor)
         lookAtCaps(&group)
         return .done(revision: state.revision)
+    }
+
+    /// Keeps the whole feed for a standby that has nothing yet, if it is short enough to be counted here, and under the caps. From a longer one
+    /// it is shipped as long as nobody compacts, and where the feed does not begin at 1 it is seeded: what it needs is held once it has
+    /// come near, or is seeded.
+    private mutating func holdForNewStandby(_ group: inout ApplyGroup) throws(RowError) {
+        siteProgress.acknowledged = .start
+        siteProgress.count(from: state.revision, time: group.time)
+        isProgressTouched = true
+        let bytesMax = min(siteProgress.caps.bytes, Limits.admitBytesMax)
+        var bytes: UInt64 = 0
+        var revision = state.feedFloor
+        let isShort = state.feedFloor <= 1 && state.revision <= Limits.admitRevisionsMax
+        if isShort { group.overlay.settle() }
+        while isShort, revision < state.revision, bytes <= bytesMax {
+            revision += 1
+            // As a revision is counted when it is made.
+            bytes += UInt64(try SiteFeed.entry(revision, rows: group.overlay).bytes.count + Digest.byteCount)
+        }
+        if isShort, bytes <= bytesMax { siteProgress.hold(from: state.feedFloor, behind: bytes, time: group.time) }
+        raiseFeedFloor(&group)
     }
 
     private mutating func lookAtCaps(_ group: inout ApplyGroup) {

@@ -83,6 +83,9 @@ package enum Limits {
     package static let seedClearRowsMax = 8_192
     /// Places in the feed that bytes and age are measured from: each a sixteenth of a cap, and twice as many in all.
     package static let siteMarksMax = 32
+    /// Revisions, and bytes of them, that are read back to be counted for a new standby, within one command: some tens of milliseconds.
+    package static let admitRevisionsMax: UInt64 = 1_024
+    package static let admitBytesMax: UInt64 = 16 << 20
     /// Windows of the day in a link's pace.
     package static let siteWindowsMax = 16
     /// Answered polls whose revisions are not durable here yet: at one a second, a standby four minutes behind.

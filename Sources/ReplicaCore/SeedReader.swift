@@ -143,6 +143,17 @@ package enum SeedReader {
             removed: own.filter { !keys.contains($0.versions) }.map(\.versions))
     }
 
+    /// What the standby is to do about offers that follow each other from a bound on.
+    package static func spans<Rows: RowReader & ~Copyable>(
+        for offers: [SeedOffer], from: Bytes, through revision: UInt64, rows: borrowing Rows
+    ) throws(RowError) -> [SeedSpan] {
+        var spans: [SeedSpan] = []
+        for offer in offers {
+            spans.append(try span(for: offer, from: spans.last?.leaf.below ?? from, through: revision, rows: rows))
+        }
+        return spans
+    }
+
     static func digest<Hash: HashFunction>(_ type: Hash.Type) -> (UnsafeRawBufferPointer) -> Digest {
         { bytes in
             var function = Hash()

@@ -251,6 +251,45 @@ import Testing
         try checkSame(pair, "models")
     }
 
+    @Test func `a primary that was set back gives no rows for a target of the history that it lost`() throws {
+        var pair = try behind(seed: 3)
+        let earlier = pair.sites[0]
+        _ = try pair.sites[0].put("lost", "1")
+        _ = try pair.seedOnce()
+        let seed = try #require(pair.seed())
+        func answer(_ site: TestSite) throws -> SeedAnswer {
+            try SeedAnswer(
+                to: SeedRowsRequest(of: seed, rows: pair.sites[1].replica.rows, hash: QuickHash.self),
+                rows: site.replica.rows, hash: QuickHash.self)
+        }
+        let offered = try answer(pair.sites[0])
+        #expect(offered != .noLongerKept && offered != .notOfThisEpoch && offered != .offers([]))
+        pair.sites[0] = earlier
+        #expect(try answer(pair.sites[0]) == .offers([]), "it has not come so far again")
+        _ = try pair.sites[0].put("other", "1")
+        #expect(pair.sites[0].position.revision == seed.target.revision)
+        #expect(try answer(pair.sites[0]) == .noLongerKept)
+    }
+
+    @Test func `a row below one that is staged of its key is refused`() throws {
+        var pair = try behind(seed: 3)
+        let earlier = pair.sites[0]
+        for _ in 0..<3 { _ = try pair.sites[0].put("last", "lost") }
+        while pair.seed()?.isFilled != true { _ = try pair.seedOnce() }
+        let before = pair.sites[1].shared
+        // Another history from here on, in which the key was not written again.
+        pair.sites[0] = earlier
+        for number in 0..<9 { _ = try pair.sites[0].put("other", "\(number)") }
+        try pair.giveUpFeed()
+        #expect(try pair.sites[1].run(.seed(try pair.seedHead())).refusal == nil)
+        var refusals: [ErrorCode] = []
+        for step in try pair.seedSteps(leaves: 64, keysMax: 512, bytesMax: 1 << 20) {
+            refusals += try pair.sites[1].run(.seedStep(step)).refusal.map { [$0.code] } ?? []
+        }
+        #expect(refusals == [.corrupted])
+        #expect(pair.sites[1].shared == before)
+    }
+
     @Test func `the primary keeps for a seed no more than its caps`() throws {
         var pair = try behind(seed: 5)
         let head = try pair.seedHead()

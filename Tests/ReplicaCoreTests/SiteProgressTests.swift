@@ -107,4 +107,58 @@ import Testing
         try pair.settle()
         #expect(pair.sites[1].position == pair.sites[0].position, "nobody has compacted")
     }
+
+    @Test func `what the feed had before a standby was admitted counts`() throws {
+        var site = try TestSite(1)
+        let (token, peer) = (Digest(7, 7, 7, 7), try TestSite(2).peer)
+        for number in 0..<20 { _ = try site.put("key", String(repeating: "v", count: 100 + number)) }
+        try site.run(.enroll(token: token, expires: .max))
+        var small = site
+        try site.run(.admit(token: token, peer))
+        #expect(site.replica.applier.siteProgress.hold == 0)
+        let kept = try keptBytes(site)
+        #expect(kept > 2_000)
+        #expect(site.replica.applier.siteProgress.heldBytes >= kept)
+        try site.run(.limit(SiteCaps(bytes: kept / 2, milliseconds: 1_000_000)))
+        #expect(site.replica.applier.siteProgress.hold == nil)
+        // Not more than the caps in the first place.
+        try small.run(.limit(SiteCaps(bytes: kept / 2, milliseconds: 1_000_000)))
+        try small.run(.admit(token: token, peer))
+        #expect(small.replica.applier.siteProgress.hold == nil)
+        try site.checkGroupings(seed: 1)
+    }
+
+    @Test func `a feed that is long, or does not begin at 1, is not held for a standby that has nothing`() throws {
+        for isCompacted in [false, true] {
+            var site = try TestSite(1)
+            let (token, peer) = (Digest(7, 7, 7, 7), try TestSite(2).peer)
+            for number in 0..<(isCompacted ? 9 : Limits.admitRevisionsMax + 1) { _ = try site.put("key", "\(number)") }
+            if isCompacted { try site.run(.compact(revision: 5)) }
+            try site.run(.enroll(token: token, expires: .max))
+            try site.run(.admit(token: token, peer))
+            #expect(site.replica.applier.siteProgress.hold == nil)
+            try site.run(.compact(revision: 9))
+            #expect(site.replica.applier.state.feedFloor == 9)
+        }
+    }
+
+    @Test func `the feed is held again for a standby that came back under the caps`() throws {
+        var pair = try SitePair()
+        try pair.sites[0].run(.limit(SiteCaps(bytes: 1_000, milliseconds: 10_000)))
+        for number in 0..<40 { _ = try pair.sites[0].put("key", "value \(number)") }
+        #expect(pair.sites[0].replica.applier.siteProgress.hold == nil)
+        try pair.poll(1)
+        // Too far behind still: it has acknowledged what it had.
+        #expect(pair.sites[0].replica.applier.siteProgress.hold == nil)
+        try pair.settle()
+        let held = pair.sites[0].position.revision
+        #expect(pair.sites[0].replica.applier.siteProgress.hold == held)
+        for number in 0..<4 { _ = try pair.sites[0].put("key", "later \(number)") }
+        try pair.sites[0].run(.compact(revision: held + 4))
+        #expect(pair.sites[0].replica.applier.state.feedFloor == held)
+        #expect(pair.sites[0].replica.applier.siteProgress.heldBytes >= (try keptBytes(pair.sites[0])))
+        try pair.settle()
+        #expect(pair.sites[1].position == pair.sites[0].position)
+        try pair.sites[0].checkGroupings(seed: 1)
+    }
 }

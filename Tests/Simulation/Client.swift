@@ -5,29 +5,13 @@ internal import ReplicaCore
 ///
 /// A write is asked for again, under the same number, until it is answered; now and then one is given up, and may still happen or not.
 final class Client: Customer {
-    private enum Kind {
-        case open
-        case write
-        case read([UInt8])
-    }
-
-    private struct Call {
-        var number: UInt64
-        var kind: Kind
-        var sequence: UInt64
-        var envelope: [UInt8]
-        /// What had been told to anybody when it was first asked for.
-        var since: UInt64
-        var attempts = 0
-    }
-
     private unowned let world: World
     private let number: Int
     private let session: UInt64
     private var isOpen = false
     private var sequence: UInt64 = 0
     private var calls: UInt64 = 0
-    private var call: Call?
+    private var call: RegisterCall?
     private var hint = noNode
     /// When to go on; earlier wakes are of something that is over.
     private var due: Instant = 0
@@ -55,36 +39,25 @@ final class Client: Customer {
 
     private func begin() {
         calls += 1
-        var next = Call(number: calls, kind: .open, sequence: 0, envelope: [], since: world.checks.registers.told)
+        var next = RegisterCall(
+            number: calls, kind: .open, sequence: 0, envelope: [], since: world.checks.registers.told,
+            branch: world.branch)
         if !isOpen {
             next.envelope = Envelope(session: session, time: 0, command: .openSession).encoded()
         } else if world.dice.chance(perMille: 300) {
-            next.kind = .read(key())
+            next.kind = .read(RegisterCall.key(of: world.climate.keys, &world.dice))
         } else {
             sequence += 1
             next.kind = .write
             next.sequence = sequence
             next.envelope = Envelope(
-                session: session, sequence: sequence, lowestUnanswered: sequence, time: 0, command: command()
+                session: session, sequence: sequence, lowestUnanswered: sequence, time: 0,
+                command: RegisterCall.write(
+                    session: session, sequence: sequence, keys: world.climate.keys, seen: seen, &world.dice)
             ).encoded()
         }
         call = next
         ask()
-    }
-
-    private func key() -> [UInt8] { [UInt8(ascii: "k"), UInt8(world.dice.below(world.climate.keys))] }
-
-    private func command() -> Command {
-        let key = key()
-        let value = withUnsafeBytes(of: (session << 32 | sequence).bigEndian) { Array($0) }
-        switch world.dice.below(10) {
-        case 0, 1: return .delete(.key(key[...]))
-        case 2, 3, 4:
-            let compare = Compare(key: key[...], .equal, .modRevision(seen[key] ?? 0))
-            return .transaction(
-                Transaction(compares: [compare], then: [.put(key: key[...], value: value[...], lease: 0)]))
-        default: return .put(key: key[...], value: value[...], lease: 0)
-        }
     }
 
     private func ask() {
@@ -120,34 +93,17 @@ final class Client: Customer {
 
     func hears(_ answer: Answer, _ number: UInt64, from node: NodeID) {
         guard let asked = call, asked.number == number else { return }
-        switch answer {
-        case .notLeader(let leader):
-            hint = leader
-            return sleep(world.dice.between(5_000, 100_000))
-        case .overloaded, .unknown:
-            return sleep(world.dice.between(20_000, 200_000))
-        case .outcome(let outcome): finish(asked, outcome)
-        case .value(let value, let revision):
-            guard case .read(let key) = asked.kind else { return }
-            world.report(world.checks.registers.read(key, value, at: revision, since: asked.since))
-            seen[key] = world.checks.registers.modRevision(of: key, at: revision)
-        case .stored, .have, .notNamed: return
+        switch world.take(answer, to: asked, session: session, seen: &seen) {
+        case .other: return
+        case .later(let low, let high, let leader):
+            if let leader { hint = leader }
+            return sleep(world.dice.between(low, high))
+        case .refused(let refusal):
+            world.fail("session \(session), command \(asked.sequence): \(refusal.message)")
+        case .settled: if case .open = asked.kind { isOpen = true }
         }
         hint = node
         call = nil
         sleep(world.dice.between(1_000, world.climate.thinkTime))
-    }
-
-    private func finish(_ asked: Call, _ outcome: Outcome) {
-        if case .refused(let refusal) = outcome {
-            world.fail("session \(session), command \(asked.sequence): \(refusal.message)")
-        }
-        guard case .write = asked.kind else {
-            isOpen = true
-            return
-        }
-        world.report(
-            world.checks.registers.answered(
-                session: session, sequence: asked.sequence, outcome, since: asked.since))
     }
 }

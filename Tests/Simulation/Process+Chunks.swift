@@ -172,7 +172,8 @@ extension Process {
     }
 
     func noteChunks(_ output: ApplyOutput) {
-        if let rewound = output.rewound { world.checkRewound(through: rewound.revision, self) }
+        // The end of a seed undoes nothing.
+        if let rewound = output.rewound, output.isSeeding == nil { world.checkRewound(through: rewound.revision, self) }
         if !output.models.isEmpty { world.checkPublished(output.models, self) }
     }
 

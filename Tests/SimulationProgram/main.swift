@@ -29,7 +29,8 @@ func run(_ seed: UInt64, _ options: Options, teller: ((String) -> Void)? = nil) 
         let sites = TwoSites(seed: seed, faultsMax: options.faultsMax, teller: teller)
         let violation = sites.run()
         return Result(
-            line: line(sites.events, sites.faults, violation), violation: violation, hash: sites.traceHash,
+            line: line(sites.events, sites.faults, violation) + " seeds=\(sites.tally.seeds)", violation: violation,
+            hash: sites.traceHash,
             tally: sites.tally)
     }
     let world = World(seed: seed, faultsMax: options.faultsMax, teller: teller)

@@ -195,16 +195,98 @@ struct SiteCheckerTests {
         progress.caps = SiteCaps(bytes: 100, milliseconds: .max)
         progress.hold(from: 3, time: 0)
         progress.bytes = 100
-        #expect(SiteRetention.check(progress, state) == nil)
+        #expect(SiteRetention.check(progress, state, SiteRecord(), kept: nil) == nil)
         progress.bytes = 101
-        #expect(SiteRetention.check(progress, state) != nil)
+        #expect(SiteRetention.check(progress, state, SiteRecord(), kept: nil) != nil)
         progress.bytes = 100
         (state.compactRevision, state.feedFloor) = (8, 3)
-        #expect(SiteRetention.check(progress, state) == nil)
+        #expect(SiteRetention.check(progress, state, SiteRecord(), kept: nil) == nil)
         state.feedFloor = 4
-        #expect(SiteRetention.check(progress, state) != nil)
+        #expect(SiteRetention.check(progress, state, SiteRecord(), kept: nil) != nil)
         state.compactRevision = 3
-        #expect(SiteRetention.check(progress, state) != nil)
+        #expect(SiteRetention.check(progress, state, SiteRecord(), kept: nil) != nil)
+    }
+
+    @Test("more kept than was counted, and a feed kept for nobody, are found")
+    func countedTooLow() {
+        var (progress, state, record) = (SiteProgress(), AppliedState(), SiteRecord())
+        state.revision = 9
+        progress.hold(from: 3, time: 0)
+        progress.bytes = 100
+        #expect(SiteRetention.check(progress, state, record, kept: 100) == nil)
+        #expect(SiteRetention.check(progress, state, record, kept: 101) != nil)
+        progress.stopHolding()
+        record.role = .primary
+        (state.compactRevision, state.feedFloor) = (8, 8)
+        #expect(SiteRetention.check(progress, state, record, kept: nil) == nil)
+        state.feedFloor = 7
+        #expect(SiteRetention.check(progress, state, record, kept: nil) != nil)
+    }
+
+    @Test("a seed to what nobody has made, or of a site that was no prefix of it, is found")
+    func seededElsewhere() {
+        let target = SitePosition(revision: 5, hash: Pair.hash(5))
+        let pair = Pair(revisions: 5, followed: 3)
+        let arrived = Pair(pair).checks.prefix.arrives(1, at: target)
+        #expect(arrived == nil)
+        let unknown = Pair(pair).checks.prefix.arrives(1, at: SitePosition(revision: 5, hash: Pair.hash(5, 9)))
+        #expect(unknown != nil, "another fifth")
+        let parted = Pair(revisions: 5, followed: 3)
+        parted.sites[1].site.role = .primary
+        parted.sites[1].site.begin(2, at: SitePosition(revision: 3, hash: Pair.hash(3)))
+        parted.checks.switchovers.forces = 1
+        parted.sites[0].site.role = .fenced
+        #expect(parted.apply(0) == nil)
+        #expect(parted.advance(1, to: 4, branch: 9) == nil)
+        let noPrefix = parted.checks.prefix.arrives(1, at: target)
+        #expect(noPrefix?.contains("no prefix") == true)
+    }
+
+    @Test(
+        "a site that moves, or serves something else, while it is seeded or after, and rows left of a seed, are found")
+    func seeded() throws {
+        let (first, second) = (
+            SitePosition(revision: 1, hash: Pair.hash(1)), SitePosition(revision: 2, hash: Pair.hash(2))
+        )
+        var states = SiteStates()
+        func entry(_ revision: UInt64, _ value: UInt8) -> FeedEntry {
+            FeedEntry(revision: revision, effects: [.put(.user, key: [1], value: [value], lease: 0)])
+        }
+        states.made(1, entry(1, 11), hash: first.hash, after: .zero)
+        states.made(2, entry(2, 12), hash: second.hash, after: first.hash)
+        func rows(_ values: [UInt64: UInt8]) throws -> SimulatedRows {
+            var (rows, batch) = (SimulatedRows(), WriteBatch())
+            for (revision, value) in values.sorted(by: { $0.key < $1.key }) {
+                var (key, head) = (RowKey.versions(of: [1], in: .user), [UInt8]())
+                RowKey.append(revision: revision, to: &key)
+                VersionRecord.encodePut(createRevision: 1, version: revision, lease: 0, into: &head)
+                batch.put(key, head + [value])
+            }
+            try rows.write(batch)
+            return rows
+        }
+        func site(at position: SitePosition, seed: SitePosition?) -> Applier {
+            var site = Applier.empty
+            (site.state.revision, site.state.feedHash) = (position.revision, position.hash)
+            site.seed = seed.map { SeedRecord(epoch: 1, target: $0, feedRow: []) }
+            return site
+        }
+        let seeding = site(at: first, seed: second)
+        var seeds = SiteSeeds()
+        func applied(_ applier: Applier, _ arrivals: [UInt64], _ values: [UInt64: UInt8]) throws -> Bool {
+            var next = seeds
+            return next.applied(1, applier, arrivals: arrivals, rows: try rows(values), states) == nil
+        }
+        #expect(try applied(seeding, [], [1: 11, 2: 12]))
+        #expect(try !applied(seeding, [], [1: 12, 2: 12]), "not what it was")
+        #expect(try !applied(site(at: first, seed: SitePosition(revision: 2, hash: Pair.hash(2, 9))), [], [1: 11]))
+        let begun = seeds.applied(1, seeding, arrivals: [], rows: try rows([1: 11, 2: 12]), states)
+        #expect(begun == nil && seeds.isSeeding(1))
+        #expect(try !applied(site(at: second, seed: second), [], [1: 11, 2: 12]), "it has moved")
+        #expect(try applied(site(at: second, seed: nil), [2], [1: 11, 2: 12]))
+        #expect(try !applied(site(at: second, seed: nil), [2], [1: 11]), "the second is not there")
+        #expect(try applied(site(at: first, seed: nil), [], [1: 11]))
+        #expect(try !applied(site(at: first, seed: nil), [], [1: 11, 2: 12]), "a row is left")
     }
 
     @Test("a version that a rewind has undone is asked for no more, and one whose retiring was undone is again")

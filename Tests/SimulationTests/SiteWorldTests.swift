@@ -4,7 +4,8 @@ internal import Testing
 /// Two sites in one world.
 struct SiteWorldTests {
     /// A rejoin that took compacted revisions for other ones, and rewound too far. A write that was proposed just before its leader applied the promotion, and was acknowledged after it had heard of a higher epoch.
-    @Test("two sites that broke a promise once break none", arguments: [1434, 2677] as [UInt64])
+    /// A primary that was set back while it seeded: the standby took the rows of another history for those of its target.
+    @Test("two sites that broke a promise once break none", arguments: [1434, 2677, 74] as [UInt64])
     func keptSeed(_ seed: UInt64) {
         let violation = TwoSites(seed: seed).run()
         #expect(violation == nil)
@@ -36,6 +37,9 @@ struct SiteWorldTests {
         #expect(sum.shippedVersions > 0)
         #expect(sum.setBacks > 0)
         #expect(sum.recoveryPoints > 100)
+        #expect(sum.seeds > 3)
+        #expect(sum.seedsGivenUp > 0)
+        #expect(sum.promotedSeeding > 0)
     }
 
     @Test(

@@ -18,13 +18,10 @@ extension SiteLeader {
         let end = NIODeadline.now() + .seconds(1)
         var view = view
         while NIODeadline.now() < end, stores.leads, !Task.isCancelled {
-            guard let seed = view.seed else {
-                try await beginSeed(view, own, peer)
-                view = try await stores.view()
-                continue
-            }
-            guard !seed.isGivenUp(by: view.record) else { return true }
-            if seed.isFilled {
+            switch SeedMove(at: view) {
+            case .begin: try await beginSeed(view, own, peer)
+            case .clear: return true
+            case .end(let seed):
                 try await stores.propose(.seedEnd(revision: seed.target.revision))
                 logger.notice(
                     "this site was seeded",
@@ -32,13 +29,14 @@ extension SiteLeader {
                         "revision": "\(seed.target.revision)", "rows": "\(seed.rows)", "bytes": "\(seed.bytes)",
                     ])
                 return true
-            }
-            do throws(HoldfastError) {
-                try await fill(seed, from: peer)
-            } catch {
-                guard error.code == .reseedRequired else { throw error }
-                // The primary cannot keep that history any longer; what is here already is not asked for again.
-                try await beginSeed(view, own, peer)
+            case .fill(let seed):
+                do throws(HoldfastError) {
+                    try await fill(seed, from: peer)
+                } catch {
+                    guard error.code == .reseedRequired else { throw error }
+                    // The primary cannot keep that history any longer; what is here already is not asked for again.
+                    try await beginSeed(view, own, peer)
+                }
             }
             view = try await stores.view()
         }
@@ -58,10 +56,9 @@ extension SiteLeader {
 
     private func fill(_ seed: SeedRecord, from peer: SitePeer) async throws(HoldfastError) {
         let revision = seed.target.revision
-        let leaves = try await stores.read { rows in
-            try SeedReader.leaves(from: seed.next, through: revision, rows: rows, hash: SHA256.self)
+        let request = try await stores.read { rows in
+            try SeedRowsRequest(of: seed, rows: rows, hash: SHA256.self)
         }
-        let request = SeedRowsRequest(epoch: seed.epoch, revision: revision, from: seed.next, leaves: leaves)
         let body = try await plane.router(to: peer.endpoints).send(
             .siteRows, .written { request.encode(into: &$0) }, to: .any, deadline: .now() + Self.seedPatience)
         let offers = try Store.decode(body) { reader throws(DecodeError) in
@@ -73,12 +70,7 @@ extension SiteLeader {
         }
         guard !offers.isEmpty else { throw HoldfastError(.unavailable, "the primary's node is behind; ask again") }
         let spans = try await stores.read { rows in
-            var spans: [SeedSpan] = []
-            for offer in offers {
-                let from = spans.last?.leaf.below ?? seed.next
-                spans.append(try SeedReader.span(for: offer, from: from, through: revision, rows: rows))
-            }
-            return spans
+            try SeedReader.spans(for: offers, from: seed.next, through: revision, rows: rows)
         }
         for var step in SeedStep.steps(of: spans, from: seed.next, revision: revision) {
             try stores.requireLeader()
@@ -108,8 +100,7 @@ extension SiteLeader {
     /// Removes what a seed has staged that this site gave up: it makes no revision before.
     func clearSeed() async throws(HoldfastError) {
         while stores.leads, !Task.isCancelled {
-            let view = try await stores.view()
-            guard let seed = view.seed, seed.isGivenUp(by: view.record) else { return }
+            guard case .clear(let seed) = SeedMove(at: try await stores.view()) else { return }
             let below = try await stores.read { rows in try Applier.clearBound(of: seed, rows: rows) }
             try await stores.propose(.seedClear(from: seed.clearsFrom, below: below))
         }

@@ -164,11 +164,7 @@ final class SiteLeader: Sendable {
                 try await stores.propose(command)
             }
         }
-        // Of the same epoch it is a prefix of the primary by what it was shipped.
-        if takes, !answer.isPaused, answer.answer.relation == .belowFloor || view.seed != nil,
-            other.role == .primary, other.epoch == view.record.epoch, view.record.seen == view.record.epoch,
-            other.seen == other.epoch
-        {
+        if takes, !answer.isPaused, SiteLink.seeds(on: answer.answer, at: view) {
             known.withLock { $0.link = .seeding }
             return try await seedOn(view, own: own, from: peer) ? .behind : .nothing
         }

@@ -18,11 +18,7 @@ extension SiteSource {
                 .holdForSeed(site: report.site, epoch: report.epoch), deadline: deadline)
         else { throw HoldfastError(.incompatible, "the cluster answers something else than where it stands") }
         try await stores.replica.barrier(deadline: deadline)
-        let target = try await stores.read { rows -> SeedTarget? in
-            guard let row = try FeedReader.row(of: revision, rows: rows) else { return nil }
-            return SeedTarget(position: SitePosition(revision: revision, hash: row.hash), feedRow: row.bytes)
-        }
-        guard let target else {
+        guard let target = try await stores.read({ rows in try SeedTarget(at: revision, rows: rows) }) else {
             throw HoldfastError(.unavailable, "revision \(revision) is no longer in the feed; ask again")
         }
         return .written { target.encode(into: &$0) }
@@ -34,26 +30,22 @@ extension SiteSource {
             try SeedRowsRequest.decode(from: &reader)
         }
         try await stores.replica.barrier(deadline: deadline)
-        let (view, offers) = try await stores.read { rows -> (SiteView, [SeedOffer]) in
-            let view = try SiteView(loading: rows)
-            guard view.state.feedFloor <= request.revision, request.revision <= view.state.revision else {
-                return (view, [])
-            }
-            let offers = try SeedReader.offers(
-                on: request.leaves, from: request.from, through: request.revision, rows: rows, hash: SHA256.self)
-            return (view, offers)
+        let answer = try await stores.read { rows in
+            try SeedAnswer(to: request, rows: rows, hash: SHA256.self)
         }
-        guard view.record.role == .primary, view.record.epoch == request.epoch, view.record.seen == request.epoch else {
+        switch answer {
+        case .notOfThisEpoch:
             throw HoldfastError(.preconditionFailed, "this site is not the primary of epoch \(request.epoch)")
-        }
-        guard view.state.feedFloor <= request.revision else {
+        case .noLongerKept:
             throw HoldfastError(
                 .reseedRequired,
-                "history as of revision \(request.revision) is no longer kept: the caps of what is kept were passed")
-        }
-        return .written { writer in
-            writer.varint(offers.count)
-            for offer in offers { offer.encode(into: &writer) }
+                "history as of revision \(request.target.revision) is no longer kept: the caps of what is kept were passed"
+            )
+        case .offers(let offers):
+            return .written { writer in
+                writer.varint(offers.count)
+                for offer in offers { offer.encode(into: &writer) }
+            }
         }
     }
 }

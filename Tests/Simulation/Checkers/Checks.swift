@@ -107,6 +107,17 @@ extension World {
         checkHolders(process)
     }
 
+    /// A site was seeded: its versions are those of the other now.
+    func checkSeeded(_ process: Process) {
+        let live = process.models().filter { !$0.record.isRetired }
+        checks.published.seed(live, at: process.applier.state.revision)
+        for model in live {
+            let chunks = process.list(model.record.upload, model.record.uploadNumber, from: 0, limit: .max)
+            checks.published.publish(model, chunks: chunks.map(\.id))
+        }
+        checkHolders(process)
+    }
+
     func checkUnlinked(_ chunk: ChunkID, _ process: Process) {
         note { "node \(process.id) unlinks chunk \(chunk.word3)" }
         checkHolders(process)

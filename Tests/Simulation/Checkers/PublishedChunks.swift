@@ -39,6 +39,16 @@ struct PublishedChunks {
         gone.removeAll { $0.retired > revision }
     }
 
+    /// A seed has brought a revision, at which these versions are live: all others were retired on the way, some of them under the name of another.
+    mutating func seed(_ live: [ModelVersion], at revision: UInt64) {
+        let uploads = Set(live.map { Upload(id: $0.record.upload, number: $0.record.uploadNumber) })
+        for var version in versions where !uploads.contains(Upload(id: version.upload, number: version.number)) {
+            version.retired = revision
+            gone.append(version)
+        }
+        versions.removeAll { !uploads.contains(Upload(id: $0.upload, number: $0.number)) }
+    }
+
     /// A version was retired: its chunks may go.
     mutating func retire(_ model: ModelVersion) {
         guard

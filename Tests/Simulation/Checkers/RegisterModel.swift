@@ -30,6 +30,8 @@ struct RegisterModel {
     private var reached: LogIndex = 0
     /// The highest revision that any customer was told of.
     private(set) var told: UInt64 = 0
+    /// Where seeds have ended, and `arrive` was not told yet what they brought.
+    private var arrivals: [UInt64] = []
     /// Answers that were checked.
     private(set) var answers = 0
 
@@ -180,9 +182,38 @@ struct RegisterModel {
             for key in keys.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
                 keys[key]?.removeAll { $0.revision > reached }
             }
+        case .seedEnd(let target):
+            revision = target
+            arrivals.append(target)
         case .follow, .promote, .force:
             for session in sessions.keys.sorted() { sessions[session]?.mayBeClosed = true }
         default: break
+        }
+    }
+
+    /// Where seeds have ended since this was asked last.
+    mutating func takeArrivals() -> [UInt64] {
+        defer { arrivals = [] }
+        return arrivals
+    }
+
+    /// A seed has made the keys what they are in `state`, at a revision.
+    mutating func arrive(at target: UInt64, _ state: [SiteStates.Key: KeyValue]) {
+        var held: [[UInt8]: Version] = [:]
+        for (key, kv) in state where key.space == .user {
+            held[Array(key.bytes)] = Version(revision: kv.modRevision, value: Array(kv.value))
+        }
+        for key in Set(keys.keys).union(held.keys) {
+            var versions = keys[key] ?? []
+            let later = versions.filter { $0.revision > target }
+            versions.removeAll { $0.revision > target }
+            if let version = held[key] {
+                versions.removeAll { $0.revision >= version.revision }
+                versions.append(version)
+            } else if versions.last?.value != nil {
+                versions.append(Version(revision: target, value: nil))
+            }
+            keys[key] = versions + later
         }
     }
 

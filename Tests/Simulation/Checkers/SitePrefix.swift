@@ -16,6 +16,8 @@ struct SitePrefix {
     private var histories = [History(), History()]
     /// The hashes after revisions that a site has made itself.
     private var made: Set<Digest> = []
+    /// The hash before each revision that was made, by the hash after it.
+    private var previous: [Digest: Digest] = [:]
     /// Revisions that a rewind has moved into orphan rows.
     private(set) var orphaned: Set<Digest> = []
     /// Through which epochs a primary may have made two histories, because a site was set back: what was shipped of the first may still arrive, and be in logs.
@@ -38,6 +40,29 @@ struct SitePrefix {
     func hash(_ revision: UInt64, _ place: Int) -> Digest? {
         guard revision > 0 else { return .zero }
         return revision <= histories[place].hashes.count ? histories[place].hashes[Int(revision) - 1] : nil
+    }
+
+    /// A site was seeded to a position: what a primary has made up to there, of which the site has the beginning.
+    mutating func arrives(_ place: Int, at target: SitePosition) -> String? {
+        let name = TwoSites.name(of: place)
+        guard made.contains(target.hash) else {
+            return "site \(name) was seeded with a revision \(target.revision) that no primary had committed"
+        }
+        var path: [Digest] = []
+        var hash = target.hash
+        while UInt64(path.count) < target.revision {
+            let revision = target.revision - UInt64(path.count)
+            if self.hash(revision, place) == hash { break }
+            path.append(hash)
+            hash = previous[hash] ?? .zero
+        }
+        let shared = Int(target.revision) - path.count
+        if shared < histories[place].hashes.count, !wasSetBack {
+            return "site \(name) was seeded to revision \(target.revision), and what it had was no prefix of that"
+        }
+        histories[place].hashes.removeLast(histories[place].hashes.count - shared)
+        histories[place].hashes += path.reversed()
+        return nil
     }
 
     /// A site has applied through an index and stands at a position; `chain` names the revisions made on the way.
@@ -67,6 +92,9 @@ struct SitePrefix {
                 change.violation = "site \(name) is at revision \(position.revision) and has never made \(revision)"
                 return change
             }
+            let before = histories[place].hashes.last ?? .zero
+            if previous[hash] == nil { previous[hash] = before }
+            change.added.append((SitePosition(revision: revision, hash: hash), before))
             histories[place].hashes.append(hash)
             if record.writes(revision) {
                 made.insert(hash)

@@ -20,6 +20,12 @@ struct LinkMessage {
         case hashed([Digest])
         case chunkAsk(ChunkID)
         case chunk(ChunkID)
+        /// Where a standby is to be brought that the feed does not reach.
+        case targetAsk(SiteReport)
+        case target(SeedTarget)
+        /// What differs from these ranges.
+        case rangesAsk(SeedRowsRequest)
+        case ranges(SeedAnswer)
     }
 
     var from: SiteNode
@@ -40,6 +46,13 @@ struct LinkMessage {
         case .hashed(let hashes): "\(hashes.count) hashes"
         case .chunkAsk(let chunk): "chunk \(chunk.word3)?"
         case .chunk(let chunk): "chunk \(chunk.word3)"
+        case .targetAsk(let report): "a seed from \(report.position.revision)?"
+        case .target(let target): "seed to \(target.position.revision)"
+        case .rangesAsk(let request): "\(request.leaves.count) ranges as of \(request.target.revision)"
+        case .ranges(.offers(let offers)):
+            "ranges, the same or with so many rows: \(offers.map { $0.rows?.count.description ?? "same" })"
+        case .ranges(.notOfThisEpoch): "no ranges of that epoch"
+        case .ranges(.noLongerKept): "that is no longer kept"
         }
     }
 

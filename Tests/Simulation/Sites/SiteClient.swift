@@ -6,23 +6,6 @@ internal import ReplicaCore
 /// A write is asked for again, under the same number, until it is answered. What a site that is fenced has not answered is not known to it, and is not
 /// asked for elsewhere: sessions do not cross.
 final class SiteClient: Customer {
-    private enum Kind {
-        case open
-        case write
-        case read([UInt8])
-    }
-
-    private struct Call {
-        var number: UInt64
-        var kind: Kind
-        var sequence: UInt64
-        var envelope: [UInt8]
-        /// What had been told to anybody at the site when it was first asked for, and in which of its histories.
-        var since: UInt64
-        var branch: UInt64
-        var attempts = 0
-    }
-
     private unowned let sites: TwoSites
     private let number: Int
     private var place = 0
@@ -31,7 +14,7 @@ final class SiteClient: Customer {
     private var isOpen = false
     private var sequence: UInt64 = 0
     private var calls: UInt64 = 0
-    private var call: Call?
+    private var call: RegisterCall?
     private var hint = noNode
     private var due: Instant = 0
     private var seen: [[UInt8]: UInt64] = [:]
@@ -59,7 +42,7 @@ final class SiteClient: Customer {
 
     private func begin() {
         calls += 1
-        var next = Call(
+        var next = RegisterCall(
             number: calls, kind: .open, sequence: 0, envelope: [], since: world.checks.registers.told,
             branch: world.branch)
         if !isOpen {
@@ -68,32 +51,19 @@ final class SiteClient: Customer {
             sequence = 0
             next.envelope = Envelope(session: session, time: 0, command: .openSession).encoded()
         } else if sites.dice.chance(perMille: 250) {
-            next.kind = .read(key())
+            next.kind = .read(RegisterCall.key(of: climate.keys, &sites.dice))
         } else {
             sequence += 1
             next.kind = .write
             next.sequence = sequence
             next.envelope = Envelope(
-                session: session, sequence: sequence, lowestUnanswered: sequence, time: 0, command: command()
+                session: session, sequence: sequence, lowestUnanswered: sequence, time: 0,
+                command: RegisterCall.write(
+                    session: session, sequence: sequence, keys: climate.keys, seen: seen, &sites.dice)
             ).encoded()
         }
         call = next
         ask()
-    }
-
-    private func key() -> [UInt8] { [UInt8(ascii: "k"), UInt8(sites.dice.below(climate.keys))] }
-
-    private func command() -> Command {
-        let key = key()
-        let value = withUnsafeBytes(of: (session << 32 | sequence).bigEndian) { Array($0) }
-        switch sites.dice.below(10) {
-        case 0, 1: return .delete(.key(key[...]))
-        case 2, 3, 4:
-            let compare = Compare(key: key[...], .equal, .modRevision(seen[key] ?? 0))
-            return .transaction(
-                Transaction(compares: [compare], then: [.put(key: key[...], value: value[...], lease: 0)]))
-        default: return .put(key: key[...], value: value[...], lease: 0)
-        }
     }
 
     private func ask() {
@@ -148,41 +118,22 @@ final class SiteClient: Customer {
 
     func hears(_ answer: Answer, _ number: UInt64, from node: NodeID) {
         guard let asked = call, asked.number == number else { return }
-        switch answer {
-        case .notLeader(let leader):
-            hint = leader
-            return sleep(sites.dice.between(5_000, 100_000))
-        case .overloaded: return sleep(sites.dice.between(20_000, 200_000))
-        case .unknown: return sleep(sites.dice.between(20_000, 200_000))
-        case .outcome(.refused(let refusal)):
+        switch world.take(answer, to: asked, session: session, seen: &seen) {
+        case .other: return
+        case .later(let low, let high, let leader):
+            if let leader { hint = leader }
+            return sleep(sites.dice.between(low, high))
+        case .refused(let refusal):
             switch refusal.code {
             case .unavailable: return sleep(sites.dice.between(50_000, 300_000))
             case .fenced: return turn(away: true)
             case .outcomeUnknown, .sessionExpired: return turn(away: false)
             default: return world.fail("session \(session), command \(asked.sequence): \(refusal.message)")
             }
-        case .outcome(let outcome): finish(asked, outcome)
-        case .value(let value, let revision):
-            guard case .read(let key) = asked.kind else { return }
-            if asked.branch == world.branch {
-                world.report(world.checks.registers.read(key, value, at: revision, since: asked.since))
-                seen[key] = world.checks.registers.modRevision(of: key, at: revision)
-            }
-        case .stored, .have, .notNamed: return
+        case .settled: if case .open = asked.kind { isOpen = true }
         }
         hint = node
         call = nil
         sleep(sites.dice.between(1_000, climate.thinkTime))
-    }
-
-    private func finish(_ asked: Call, _ outcome: Outcome) {
-        guard case .write = asked.kind else {
-            isOpen = true
-            return
-        }
-        guard asked.branch == world.branch else { return }
-        world.report(
-            world.checks.registers.answered(
-                session: session, sequence: asked.sequence, outcome, since: asked.since))
     }
 }

@@ -1,4 +1,5 @@
 internal import RaftCore
+internal import ReplicaCore
 
 /// One kind of trouble that two sites and their link may have, beside those of each cluster. Operators are one of them.
 package enum SiteFaultKind: Int, CaseIterable, Sendable {
@@ -35,6 +36,8 @@ package struct SiteClimate: Sendable {
     var pushers: Int
     /// When the sites join, in microseconds.
     var joinTime: UInt64
+    /// Where a standby falls behind what is kept for it again and again; nil elsewhere.
+    package private(set) var seeding: SeedingClimate?
 
     /// Draws a climate.
     init(_ dice: inout Dice) {
@@ -72,5 +75,32 @@ package struct SiteClimate: Sendable {
             clusters[place].hasModels = pushers > 0
             clusters[place].stormLength = stormLength
         }
+    }
+}
+
+/// What makes seeds of a standby likely, and what befalls them.
+package struct SeedingClimate: Sendable {
+    /// What is kept for a standby, at both sites.
+    var caps: SiteCaps
+    /// Microseconds between two compactions of the primary, at most.
+    var compactGap: UInt64
+    /// Out of 1000 seeds: how many are struck while they are under way.
+    var strikePerMille: Int
+}
+
+extension SiteClimate {
+    /// Draws whether the standby falls behind what is kept for it, by dice of its own: the other worlds are what they are without it.
+    mutating func drawSeeding(_ dice: inout Dice) {
+        guard dice.chance(perMille: 400) else { return }
+        seeding = SeedingClimate(
+            caps: dice.pick([
+                SiteCaps(bytes: dice.between(100, 1_500), milliseconds: 1_000_000),
+                SiteCaps(bytes: 1 << 20, milliseconds: dice.between(1_000, 8_000)),
+                SiteCaps(bytes: dice.between(300, 3_000), milliseconds: dice.between(2_000, 10_000)),
+            ]),
+            compactGap: dice.pick([1_000_000, 3_000_000, 8_000_000]), strikePerMille: dice.pick([200, 500, 900]))
+        if !kinds.contains(.cut) { kinds.append(.cut) }
+        clients += 1
+        for place in clusters.indices { clusters[place].keys = 3 + dice.below(14) }
     }
 }

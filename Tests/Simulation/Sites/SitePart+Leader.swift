@@ -3,7 +3,7 @@ internal import ReplicaCore
 
 /// A poll of the other site, or one step of a rejoin, with all that follows from the answer, in order.
 struct SiteTask {
-    enum Kind { case poll, rejoin }
+    enum Kind { case poll, rejoin, seed, clear }
 
     enum Step {
         case propose(SiteCommand)
@@ -14,10 +14,16 @@ struct SiteTask {
         case receipts(SiteShipment.Publish)
         case ship(SiteShipment)
         case compare(SiteAnswer, CommonRevision)
+        /// Asks where the site is to be brought.
+        case target
+        /// Asks what differs from the next ranges.
+        case fill(SeedRecord, SeedRowsRequest)
+        case stage(SeedStep)
     }
 
     var kind: Kind
     var number: UInt64
+    /// When a poll was sent; when a leader began to go on with a seed.
     var sent: Instant
     var deadline: Instant
     /// The site as it was when the poll was sent.
@@ -28,6 +34,8 @@ struct SiteTask {
     /// Nodes that hold every chunk of the next revision; nil before the first version of it.
     var receipts: [Publication.Receipt]?
     var hasMore = false
+    /// A seed is what comes next.
+    var seeds = false
 
     /// Waits for chunks, and is looked after again and again.
     var gathers: Bool {
@@ -95,6 +103,8 @@ extension SitePart {
         case (.hashed(let theirs), .compare(let answer, var search)?):
             search.compare(hashes(search.probes), theirs)
             tasks[index].steps[0] = .compare(answer, search)
+        case (.target(let target), .target?): take(target, index)
+        case (.ranges(let answer), .fill(let seed, _)?): take(answer, of: seed, index)
         default: return
         }
         if let index = tasks.firstIndex(where: { $0.awaited == message.number }) { advance(index) }
@@ -114,9 +124,10 @@ extension SitePart {
             sites.checkRecovery(process)
         }
         tasks[index].hasMore = !answer.entries.isEmpty
+        tasks[index].seeds = SiteLink.seeds(on: answer, at: view)
         for command in SiteLink.commands(on: answer, at: view.record, own: own, primaryEndpoints: peer.endpoints) {
             if case .apply(let shipment) = command {
-                tasks[index].steps += steps(of: shipment)
+                if view.seed == nil { tasks[index].steps += steps(of: shipment) }
             } else {
                 tasks[index].steps.append(.propose(command))
             }
@@ -141,24 +152,48 @@ extension SitePart {
 
     private func takeRejoining(_ answer: SiteAnswer, _ index: Int) {
         let view = tasks[index].view
-        guard answer.relation == .diverged else {
+        // A poll does the rest where all of it is there.
+        guard !answer.holds(all: view.record) else {
             tasks.remove(at: index)
             return
         }
-        tasks[index].steps = [
-            .compare(
-                answer,
-                CommonRevision(
-                    floor: max(view.state.feedFloor, answer.feedFloor),
-                    end: min(view.state.revision, answer.report.position.revision)))
-        ]
+        let low = max(view.state.feedFloor, answer.feedFloor)
+        let high = min(view.state.revision, answer.report.position.revision)
+        guard low <= high else { return rewind(on: answer, to: commonBelow(low, answer, view), index) }
+        tasks[index].steps = [.compare(answer, CommonRevision(floor: low, end: high))]
+    }
+
+    /// What the two share by where their epochs began, below what both feeds still have.
+    private func commonBelow(_ low: UInt64, _ answer: SiteAnswer, _ view: SiteView) -> UInt64? {
+        guard let common = answer.common(with: view.record), common.revision < low else { return nil }
+        if let theirs = common.hash, let ours = hashes([common.revision]).first, ours != .zero, ours != theirs {
+            return nil
+        }
+        return common.revision
+    }
+
+    private func rewind(on answer: SiteAnswer, to common: UInt64?, _ index: Int) {
+        let view = tasks[index].view
+        guard let common, common >= view.state.feedFloor, let own = view.report,
+            let command = SiteLink.rewind(on: answer, at: view.record, own: own, common: common)
+        else {
+            tasks.remove(at: index)
+            return
+        }
+        tasks[index].steps = [.propose(command)]
     }
 
     /// Does the next step of a task, or ends it.
-    private func advance(_ index: Int) {
+    func advance(_ index: Int) {
         guard let step = tasks[index].steps.first else {
             let task = tasks.remove(at: index)
-            if task.kind == .poll, task.hasMore, leads { begin(.poll) }
+            guard leads else { return }
+            switch task.kind {
+            case .poll where task.seeds: goOnSeeding(.seed, since: world.now)
+            case .poll: if task.hasMore { begin(.poll) }
+            case .seed, .clear: goOnSeeding(task.kind, since: task.sent)
+            case .rejoin: return
+            }
             return
         }
         tasks[index].deadline = world.now + Self.proposalPatience
@@ -177,20 +212,28 @@ extension SitePart {
             piece.durableOn = tasks[index].receipts ?? []
             tasks[index].awaited = propose(.apply(piece))
         case .compare(let answer, let search): compare(answer, search, index)
+        case .target: if let own = tasks[index].view.report { ask(index, .targetAsk(own)) }
+        case .fill(_, let request): ask(index, .rangesAsk(request))
+        case .stage(var step):
+            guard leads else {
+                tasks.remove(at: index)
+                return
+            }
+            step.durableOn = tasks[index].receipts ?? []
+            tasks[index].awaited = propose(.seedStep(step))
         }
     }
 
     private func compare(_ answer: SiteAnswer, _ search: CommonRevision, _ index: Int) {
         guard search.probes.isEmpty else { return ask(index, .hashes(search.probes)) }
-        let view = tasks[index].view
-        guard let common = search.found, let own = view.report,
-            let command = SiteLink.rewind(on: answer, at: view.record, own: own, common: common)
-        else {
+        let (number, view) = (tasks[index].number, tasks[index].view)
+        guard !search.isVoid else {
             tasks.remove(at: index)
             return
         }
-        tasks[index].steps = [.propose(command)]
-        advance(index)
+        let low = max(view.state.feedFloor, answer.feedFloor)
+        rewind(on: answer, to: search.found ?? commonBelow(low, answer, view), index)
+        if let index = tasks.firstIndex(where: { $0.number == number }) { advance(index) }
     }
 
     /// A proposal of a task was decided, or may never be.
@@ -209,6 +252,7 @@ extension SitePart {
             sites.checkRecovery(process)
             tasks[index].receipts = nil
         }
+        if case .stage = step { tasks[index].receipts = nil }
         tasks[index].steps.removeFirst()
         advance(index)
     }

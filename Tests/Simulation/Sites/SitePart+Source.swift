@@ -38,6 +38,10 @@ extension SitePart {
         if let index = comparisons.firstIndex(where: { $0.number == number }) {
             return serve(comparisons.remove(at: index).message)
         }
+        if let index = targets.firstIndex(where: { $0.number == number }) {
+            let target = targets.remove(at: index)
+            return named(target.revision, for: target.message)
+        }
         guard let index = polls.firstIndex(where: { $0.number == number }), let view = view(), let own = view.report
         else { return }
         let isFirst = polls[index].view == nil
@@ -93,6 +97,7 @@ extension SitePart {
             reply(to: message, .listed(process.list(upload, number, from: first, limit: 3).map(\.id)))
         case .hashes(let revisions): reply(to: message, .hashed(hashes(revisions)))
         case .chunkAsk(let chunk): if process.node.chunks.holds(chunk) { reply(to: message, .chunk(chunk)) }
+        case .targetAsk, .rangesAsk: answerSeed(message)
         default: return
         }
     }
@@ -111,7 +116,7 @@ extension SitePart {
         }
     }
 
-    private func reply(to message: LinkMessage, _ content: LinkMessage.Content) {
+    func reply(to message: LinkMessage, _ content: LinkMessage.Content) {
         sites.send(LinkMessage(from: own, to: message.from, number: message.number, content: content))
     }
 }

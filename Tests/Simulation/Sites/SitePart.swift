@@ -23,7 +23,11 @@ final class SitePart {
     var tasks: [SiteTask] = []
     /// Polls of the other site that are being answered.
     var polls: [SourcePoll] = []
-    /// Questions after hashes that wait for a read round, by its number.
+    /// Proposals to keep history for a seed, by their number, and what is asked for it.
+    var holds: [(call: UInt64, message: LinkMessage)] = []
+    /// Targets of seeds that wait for a read round, by its number.
+    var targets: [(number: UInt64, revision: UInt64, message: LinkMessage)] = []
+    /// Questions after hashes or ranges that wait for a read round, by its number.
     var comparisons: [(number: UInt64, message: LinkMessage)] = []
     var pace = AcknowledgementPace()
     /// Until when an operator's rejoin goes on.
@@ -72,6 +76,7 @@ final class SitePart {
             .siteDue(process.id, process.life), after: isEager ? sites.climate.pollPause : Self.otherPause)
         polls.removeAll { $0.deadline < world.now }
         tasks.removeAll { $0.deadline < world.now || ($0.gathers && !leads) }
+        if process.applier.seed != nil { goOnSeeding(.clear, since: world.now) }
         guard leads, record.role != .alone else {
             known = Known()
             return
@@ -90,12 +95,12 @@ final class SitePart {
     func receive(_ message: LinkMessage) {
         switch message.content {
         case .poll(let report, let bytesMax): polled(message, report, bytesMax: bytesMax)
-        case .hashes:
+        case .hashes, .targetAsk, .rangesAsk:
             let number = nextCall()
             comparisons.append((number, message))
             barrier(number)
         case .list, .chunkAsk: serve(message)
-        case .answer, .listed, .hashed, .chunk: answered(message)
+        case .answer, .listed, .hashed, .chunk, .target, .ranges: answered(message)
         }
     }
 
@@ -103,6 +108,8 @@ final class SitePart {
     func proposed(_ call: UInt64, _ answer: Answer) {
         if let place = polls.firstIndex(where: { $0.awaited == call }) {
             goOn(polls[place].number)
+        } else if let place = holds.firstIndex(where: { $0.call == call }) {
+            held(place, answer)
         } else if let place = tasks.firstIndex(where: { $0.awaited == call }) {
             decided(place, answer)
         }
@@ -178,6 +185,11 @@ extension SiteCommand {
         case .grant(_, let to): "grant at \(to.revision)"
         case .promote(let grant): "promote to epoch \(grant.epoch)"
         case .force(let seen): "force above \(seen)"
+        case .seed(let head): "seed from \(head.from.revision) to \(head.target.revision)"
+        case .seedStep(let step):
+            "step of \(step.spans.count) ranges, \(step.spans.reduce(0) { $0 + $1.rows.count }) rows"
+        case .seedEnd(let revision): "end of the seed at \(revision)"
+        case .seedClear: "removal of a seed's rows"
         default: "\(self)"
         }
     }

@@ -24,18 +24,32 @@ extension TwoSites {
         schedule(.verdict, after: 500_000)
     }
 
-    /// Whether the feed of the primary no longer reaches back to what the two agree on, and rightly so: what was kept for the other was capped, or is
-    /// gone with a disk that was set back. Only another seed could help then.
+    /// Whether nothing brings the two together any more, and rightly so: what the other one has alone lies below its own feed, or disks were set back and it
+    /// is no prefix of the primary that could be seeded.
     private func isBeyondFollowing(_ first: Applier, _ second: Applier) -> Bool {
-        guard checks.prefix.wasSetBack || wasCapped,
-            let primary = [first, second].first(where: { $0.site.role == .primary }),
+        guard let primary = [first, second].first(where: { $0.site.role == .primary }),
             let other = [first, second].first(where: { $0.site.role != .primary })
         else { return false }
-        return checks.prefix.common < max(primary.state.feedFloor, other.state.feedFloor)
+        // Rows are staged for a revision that the primary has lost with its disks: the standby waits until that one has come past it.
+        if let seed = other.seed, checks.prefix.wasSetBack,
+            !checks.prefix.has(seed.target, first.site.role == .primary ? 0 : 1)
+        {
+            return true
+        }
+        guard checks.prefix.common < other.state.revision else { return false }
+        let common = checks.prefix.common
+        return common < other.state.feedFloor || checks.prefix.wasSetBack && common < primary.state.feedFloor
     }
 
     /// Why the sites are not at rest; nil if they are.
     private func objection() -> String? {
+        // A standby that asks for a seed again and again, and is refused, keeps its primary from coming to rest.
+        if checks.prefix.wasSetBack, now > calmSince + climate.calmLength / 2, let first = leader(of: 0)?.applier,
+            let second = leader(of: 1)?.applier, isBeyondFollowing(first, second)
+        {
+            tally.beyondFollowing = 1
+            return nil
+        }
         for (place, world) in worlds.enumerated() {
             if let objection = world.objection { return "site \(Self.name(of: place)): \(objection)" }
         }
@@ -52,6 +66,7 @@ extension TwoSites {
         }
         if first.site.epoch != second.site.epoch { return "epochs \(first.site.epoch) and \(second.site.epoch)" }
         if first.site.switchover != nil || second.site.switchover != nil { return "a switchover is under way" }
+        if first.seed != nil || second.seed != nil { return "a site is being seeded" }
         if first.position != second.position {
             return "site A is at revision \(first.position.revision), site B at \(second.position.revision)"
         }

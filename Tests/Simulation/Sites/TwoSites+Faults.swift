@@ -43,18 +43,53 @@ extension TwoSites {
             guard isJoined, let record = leader(of: place)?.applier.site, record.role != .primary else { return false }
             rejoin(place)
         case .caps:
-            guard isJoined, let place = primary, let leader = leader(of: place) else { return false }
-            wasCapped = true
+            guard isJoined, let place = primary else { return false }
             ask(place, .limit(SiteCaps(bytes: own.between(200, 4_000), milliseconds: own.between(5_000, 1_000_000))))
-            let revision = leader.applier.state.revision
-            guard revision > 0 else { return true }
-            leader.propose(Envelope(time: 0, command: .compact(revision: revision)).encoded(), .nobody)
+            compact(place, keeping: 0)
         }
         return true
     }
 
+    // MARK: seeds
+
+    /// A seed of a site was begun: something may befall it.
+    func seedBegins(_ place: Int) {
+        guard !isCalm, let seeding = climate.seeding, seedingDice.chance(perMille: seeding.strikePerMille) else {
+            return
+        }
+        schedule(.seedStrike(place), after: seedingDice.between(1_000, 1_000_000))
+    }
+
+    /// Strikes a site that is being seeded, its primary, or the link between them.
+    func strikeSeed(of place: Int) {
+        guard !isCalm, countsFault() else { return }
+        let kind = seedingDice.below(7)
+        note { "FAULT \(self.faults): to the seed of site \(Self.name(of: place)), \(kind)" }
+        switch kind {
+        case 0, 1: if let record = leader(of: place)?.applier.site { ask(place, .force(seen: record.seen)) }
+        case 2: ask(1 - place, .freeze(Identifier(seedingDice.next(), seedingDice.next())))
+        case 3, 4:
+            let struck = kind == 3 ? place : 1 - place
+            guard let leader = leader(of: struck) else { return }
+            worlds[struck].crash(leader.node, restartAfter: seedingDice.between(100_000, 5_000_000))
+        case 5: weather(.cut, for: seedingDice.between(200_000, 4_000_000)) { $0.isCut = [true, true] }
+        default:
+            guard let leader = leader(of: 1 - place), leader.applier.state.revision > 0 else { return }
+            // The history that it reads is given up.
+            ask(1 - place, .limit(SiteCaps(bytes: 1, milliseconds: 1)))
+            compact(1 - place, keeping: 0)
+        }
+    }
+
+    /// Gives up history of a site but for its last revisions.
+    func compact(_ place: Int, keeping: UInt64) {
+        guard let leader = leader(of: place), leader.applier.state.revision > keeping else { return }
+        leader.propose(
+            Envelope(time: 0, command: .compact(revision: leader.applier.state.revision - keeping)).encoded(), .nobody)
+    }
+
     /// The site that is the primary as its leader has it.
-    private var primary: Int? { (0..<2).first { leader(of: $0)?.applier.site.role == .primary } }
+    var primary: Int? { (0..<2).first { leader(of: $0)?.applier.site.role == .primary } }
 
     /// Changes the weather of the link until it ends.
     private func weather(_ kind: SiteFaultKind, for time: UInt64, _ change: (inout Link) -> Void) {

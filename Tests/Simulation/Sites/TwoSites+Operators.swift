@@ -26,6 +26,19 @@ extension TwoSites {
         }
         if now >= climate.joinTime { join() }
         if isCalm { reconcile() }
+        if let seeding = climate.seeding { giveUpHistory(seeding) }
+    }
+
+    /// Keeps the caps as they are to be, and gives up history now and then.
+    private func giveUpHistory(_ seeding: SeedingClimate) {
+        for place in 0..<2 {
+            guard let caps = leader(of: place)?.applier.siteProgress.caps, caps != seeding.caps else { continue }
+            ask(place, .limit(seeding.caps))
+        }
+        guard !isCalm, now >= compactsAt, let primary else { return }
+        compactsAt = now + seedingDice.between(500_000, seeding.compactGap)
+        if seedingDice.chance(perMille: 300) { ask(primary, .limit(SiteCaps(bytes: 1, milliseconds: 1))) }
+        compact(primary, keeping: UInt64(seedingDice.below(4)))
     }
 
     /// Whether the second site belongs to the pair, so that clients may turn to it.
@@ -49,7 +62,7 @@ extension TwoSites {
                 .follow(
                     SiteFollow(
                         primary: SitePeer(site: ours, endpoints: ["a:1"]), lineage: report.lineage, epoch: report.epoch,
-                        position: .start)))
+                        position: .start, branches: record.branches)))
         }
     }
 

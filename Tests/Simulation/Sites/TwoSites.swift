@@ -19,6 +19,8 @@ package final class TwoSites {
     var queue = EventQueue<SiteHappening>()
     var dice: Dice
     var faultDice: Dice
+    /// Decides what worlds with seeds have beside the others.
+    var seedingDice: Dice
     var link = Link()
     /// Site 0 enrolls the other; it begins odd epochs.
     private(set) var worlds: [World] = []
@@ -41,8 +43,8 @@ package final class TwoSites {
     var headlessSince: Instant?
     /// What has happened, for whoever asks whether a storm reaches what it is about.
     package internal(set) var tally = SiteTally()
-    /// What is kept for a standby was capped at little.
-    var wasCapped = false
+    /// When an operator looks next whether history is to be given up.
+    var compactsAt: Instant = 0
     /// States of a site that it may be set back to.
     var backups: [UInt64: Backup] = [:]
     private var isOver = false
@@ -53,7 +55,11 @@ package final class TwoSites {
         self.faultsMax = faultsMax
         self.teller = teller
         var dice = Dice(seed: mix(0x7E0_517E5, seed))
-        climate = SiteClimate(&dice)
+        var climate = SiteClimate(&dice)
+        var seedingDice = Dice(seed: mix(0x5EED_5EED, seed))
+        climate.drawSeeding(&seedingDice)
+        self.climate = climate
+        self.seedingDice = seedingDice
         faultDice = dice.split()
         self.dice = dice.split()
         note { "\(self.climate)" }
@@ -121,6 +127,7 @@ package final class TwoSites {
         case .strike: strike()
         case .weatherEnds(let kind, let number): if weathers[kind.rawValue] == number { endWeather(kind) }
         case .setBack(let place, let number): setBack(place, to: number)
+        case .seedStrike(let place): strikeSeed(of: place)
         case .operate: operate()
         case .calm: calmDown()
         case .verdict: judge()
@@ -192,6 +199,11 @@ package struct SiteTally: Sendable, Hashable {
     package var setBacks = 0
     /// Recovery points that were held against the truth.
     package var recoveryPoints = 0
+    /// Seeds that have ended, and those that were given up and removed.
+    package var seeds = 0
+    package var seedsGivenUp = 0
+    /// Sites promoted while they were being seeded.
+    package var promotedSeeding = 0
     /// Worlds whose feed reaches no further back than where the two differ.
     package var beyondFollowing = 0
 
@@ -205,6 +217,9 @@ package struct SiteTally: Sendable, Hashable {
         sum.shippedVersions += one.shippedVersions
         sum.setBacks += one.setBacks
         sum.recoveryPoints += one.recoveryPoints
+        sum.seeds += one.seeds
+        sum.seedsGivenUp += one.seedsGivenUp
+        sum.promotedSeeding += one.promotedSeeding
         sum.beyondFollowing += one.beyondFollowing
     }
 }
@@ -215,6 +230,7 @@ enum SiteHappening {
     case strike
     case weatherEnds(SiteFaultKind, UInt64)
     case setBack(Int, UInt64)
+    case seedStrike(Int)
     case operate
     case calm
     case verdict
@@ -229,6 +245,7 @@ enum SiteHappening {
         case .operate: 5
         case .calm: 6
         case .verdict: 7
+        case .seedStrike: 8
         }
     }
 }
