@@ -9,6 +9,8 @@ struct CallFailure: Error {
     var error: HoldfastError
     /// The request may have been carried out all the same.
     var mayHaveHappened: Bool
+    /// The node said so itself.
+    var isAnswer = false
 }
 
 /// Who answers requests: a node across the network, or the one in this process.
@@ -217,7 +219,7 @@ final class RemoteNode: RequestTarget {
     private static func payload(of answer: Answer) throws(CallFailure) -> ByteBuffer {
         if answer.header.kind == FrameKind.success.rawValue { return answer.payload }
         let error = ErrorCodec.decode(answer.payload)
-        throw CallFailure(error: error, mayHaveHappened: error.code == .outcomeUnknown)
+        throw CallFailure(error: error, mayHaveHappened: error.code == .outcomeUnknown, isAnswer: true)
     }
 
     private static func frame(

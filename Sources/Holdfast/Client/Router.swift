@@ -45,7 +45,6 @@ final class Router: Sendable {
 
     /// The longest that one attempt waits before another node is asked.
     static let attemptMilliseconds: Int64 = 3_000
-    private static let pauseMilliseconds: ClosedRange<Int64> = 10...40
     /// How often a client asks for the members' addresses while all goes well; after a failure it asks at the next answer.
     private static let learningPause = TimeAmount.seconds(10)
     /// A client that lives no longer than this need not learn.
@@ -93,7 +92,7 @@ final class Router: Sendable {
         attempt: TimeAmount = .milliseconds(attemptMilliseconds)
     ) async throws(HoldfastError) -> ByteBuffer {
         var mayHaveHappened = false
-        var last: HoldfastError?
+        var attempts = Attempts()
         var hints = 0
         var full = 0
         while true {
@@ -111,8 +110,7 @@ final class Router: Sendable {
                 return answer
             } catch {
                 mayHaveHappened = mayHaveHappened || error.mayHaveHappened
-                // What a node said tells more than that the last attempt ran out of time.
-                if error.error.code != .deadlineExceeded || last == nil { last = error.error }
+                attempts.failed(error, at: target.name)
                 let follows = error.error.code == .fenced && follow(error.error, from: target.name)
                 guard follows || Self.isWorthRepeating(error.error.code) else {
                     // One disk is full; a quorum of others makes a version durable as well.
@@ -135,8 +133,8 @@ final class Router: Sendable {
                 }
             }
             hints = 0
-            guard await pause(until: deadline) else {
-                throw ended(last, isWrite: isWrite, mayHaveHappened: mayHaveHappened)
+            guard await pause(attempts.nextPause(), until: deadline) else {
+                throw ended(attempts.summary, isWrite: isWrite, mayHaveHappened: mayHaveHappened)
             }
         }
     }
@@ -144,11 +142,12 @@ final class Router: Sendable {
     /// Proposes a command under this client's session: applied at most once, whatever is lost on the way.
     func command(_ command: Command, deadline: NIODeadline) async throws(HoldfastError) -> Outcome {
         var isSecondSession = false
+        var attempts = Attempts()
         while true {
             let session = try await openSession(deadline: deadline)
             guard let ticket = session.take() else {
                 // One command that waits for its answer holds up the window of all that came after it.
-                if await pause(until: deadline) { continue }
+                if await pause(attempts.nextPause(), until: deadline) { continue }
                 throw HoldfastError(.overloaded, "too many commands of this client wait for an answer")
             }
             let envelope = Envelope(
@@ -188,19 +187,18 @@ final class Router: Sendable {
         _ request: WatchRequest, deadline: NIODeadline,
         take: @escaping @Sendable (Result<WatchFrame, HoldfastError>) -> Void
     ) async throws(HoldfastError) -> @Sendable () -> Void {
-        var last: HoldfastError?
+        var attempts = Attempts()
         while true {
             guard let target = pick(.any) else { throw Self.closed }
             do throws(CallFailure) {
                 return try await target.watch(request, deadline: deadline, take: take)
             } catch {
-                // What a node said tells more than that the last attempt ran out of time.
-                if error.error.code != .deadlineExceeded || last == nil { last = error.error }
+                attempts.failed(error, at: target.name)
                 guard Self.isWorthRepeating(error.error.code) else { throw error.error }
                 _ = failed(target, error.error)
             }
-            guard await pause(until: deadline) else {
-                throw ended(last, isWrite: false, mayHaveHappened: false)
+            guard await pause(attempts.nextPause(), until: deadline) else {
+                throw ended(attempts.summary, isWrite: false, mayHaveHappened: false)
             }
         }
     }
@@ -216,6 +214,7 @@ final class Router: Sendable {
     // MARK: Sessions
 
     private func openSession(deadline: NIODeadline) async throws(HoldfastError) -> ClientSession {
+        var attempts = Attempts()
         while true {
             if let session = state.withLock({ $0.session }) { return session }
             let isOpener = Mutex(false)
@@ -233,7 +232,7 @@ final class Router: Sendable {
             }
             // Another caller's patience may have ended before this one's.
             if case .failure(let error) = result, !isOpener.withLock({ $0 }), Self.isWorthRepeating(error.code),
-                .now() < deadline, !Task.isCancelled, await pause(until: deadline)
+                .now() < deadline, !Task.isCancelled, await pause(attempts.nextPause(), until: deadline)
             {
                 continue
             }
@@ -428,9 +427,11 @@ final class Router: Sendable {
         }
     }
 
-    /// Waits a moment with jitter; false when the deadline has passed or the caller was cancelled.
-    private func pause(until deadline: NIODeadline) async -> Bool {
-        let pause = TimeAmount.milliseconds(Int64.random(in: Self.pauseMilliseconds))
+    /// Waits a moment; false when the deadline would pass or the caller was cancelled.
+    private func pause(_ pause: TimeAmount, until deadline: NIODeadline) async -> Bool {
+        let left = deadline - .now()
+        // A long pause leaves time for another attempt.
+        let pause = min(pause, max(.nanoseconds(left.nanoseconds / 4 * 3), .milliseconds(10)))
         guard NIODeadline.now() + pause < deadline else { return false }
         do {
             try await Task.sleep(nanoseconds: UInt64(pause.nanoseconds))
@@ -440,8 +441,7 @@ final class Router: Sendable {
         }
     }
 
-    private func ended(_ last: HoldfastError?, isWrite: Bool, mayHaveHappened: Bool) -> HoldfastError {
-        let error = last ?? HoldfastError(.deadlineExceeded, "the deadline passed before a node answered")
+    private func ended(_ error: HoldfastError, isWrite: Bool, mayHaveHappened: Bool) -> HoldfastError {
         if isWrite, mayHaveHappened { return outcomeUnknown(error) }
         switch error.code {
         case .notLeader:

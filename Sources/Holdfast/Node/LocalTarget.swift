@@ -45,7 +45,8 @@ final class LocalTarget: RequestTarget {
         }
         switch result {
         case .success(let answer): return answer
-        case .failure(let error): throw CallFailure(error: error, mayHaveHappened: error.code == .outcomeUnknown)
+        case .failure(let error):
+            throw CallFailure(error: error, mayHaveHappened: error.code == .outcomeUnknown, isAnswer: true)
         }
     }
 
@@ -67,7 +68,7 @@ final class LocalTarget: RequestTarget {
         }
         switch result {
         case .success(let begun): return { loop.execute { watches.stop(begun) } }
-        case .failure(let error): throw CallFailure(error: error, mayHaveHappened: false)
+        case .failure(let error): throw CallFailure(error: error, mayHaveHappened: false, isAnswer: true)
         }
     }
 
@@ -79,7 +80,7 @@ final class LocalTarget: RequestTarget {
             if kind == .putChunk { _ = try RequestHead.decode(&body) }
             return try await BulkConnection.answer(kind, body, deadline: deadline, chunks, snapshots)
         } catch {
-            throw CallFailure(error: error, mayHaveHappened: false)
+            throw CallFailure(error: error, mayHaveHappened: false, isAnswer: true)
         }
     }
 }

@@ -340,11 +340,12 @@ final class Member: Sendable {
             let events = PeerEvents(
                 replica: replica, peers: peers, versions: versions, logger: logger,
                 check: { [rules] in rules.check($0, $1) }, onUp: { [weak raiser] in raiser?.check() },
-                onRefusal: { [departure, state, own = rules.directory.identity.node, logger] node, code, sentence in
+                onRefusal: {
+                    [departure, state, own = rules.directory.identity.node, logger] node, code, sentence, isNews in
                     // A node that waits to be added is refused until it is.
                     let waits = code == .notMember && !state.now.members.contains(own)
                     logger.log(
-                        level: waits ? .debug : .error, "refused by a peer",
+                        level: waits || !isNews ? .debug : .error, "refused by a peer",
                         metadata: ["node": "\(node)", "reason": "\(sentence)"])
                     departure.refused(code, sentence)
                 })

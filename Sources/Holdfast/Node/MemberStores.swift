@@ -79,6 +79,9 @@ struct MemberStores: Sendable {
         let rowOptions = RowStoreOptions(configuration, budget, reserveBytes: directory.reserveBytes)
         let rows = try openRows(directory, rowOptions, logger)
         let (log, recovered) = try openLog(directory, rows, logger)
+        if recovered.repairedCopies {
+            logger.notice("a copy of term and vote, or of the log's start, was bad or old and was written again")
+        }
         if recovered.tornBytes > 0 {
             logger.notice(
                 "the end of the log was torn by a crash and cut off", metadata: ["bytes": "\(recovered.tornBytes)"])

@@ -145,12 +145,13 @@ final class PeerEvents: LinkHandler {
     private let logger: Logger
     private let check: (NodeID, PeerIdentity) -> HoldfastError?
     private let onUp: () -> Void
-    private let onRefusal: (NodeID, RefusalCode, String) -> Void
+    private let onRefusal: (NodeID, RefusalCode, String, _ isNews: Bool) -> Void
+    private var refusals = Refusals()
 
     init(
         replica: Replica, peers: Peers, versions: PeerVersions, logger: Logger,
         check: @escaping (NodeID, PeerIdentity) -> HoldfastError?, onUp: @escaping () -> Void,
-        onRefusal: @escaping (NodeID, RefusalCode, String) -> Void
+        onRefusal: @escaping (NodeID, RefusalCode, String, _ isNews: Bool) -> Void
     ) {
         self.replica = replica
         self.peers = peers
@@ -164,7 +165,9 @@ final class PeerEvents: LinkHandler {
     func linkUp(_ link: Link, _ connection: Connection) {
         guard let node = peers.node(of: link) else { return }
         if let refusal = check(node, connection.peer) {
-            logger.error("peer refused", metadata: ["node": "\(node)", "reason": "\(refusal.message)"])
+            logger.log(
+                level: refusals.isNews(node, refusal.message, now: .now()) ? .error : .debug, "peer refused",
+                metadata: ["node": "\(node)", "reason": "\(refusal.message)"])
             return connection.close(.local(refusal.message))
         }
         versions.connected(node, connection)
@@ -183,14 +186,32 @@ final class PeerEvents: LinkHandler {
     func linkFailed(_ link: Link, _ error: TransportError) {
         guard let node = peers.node(of: link) else { return }
         switch error {
-        case .refused(let code, let sentence): onRefusal(node, code, sentence)
+        case .refused(let code, let sentence): refused(by: node, code, sentence)
         case .connectionRefused: replica.peerLost(node, isGone: true)
         default: replica.peerLost(node, isGone: false)
         }
     }
 
+    private func refused(by node: NodeID, _ code: RefusalCode, _ sentence: String) {
+        onRefusal(node, code, sentence, refusals.isNews(node, sentence, now: .now()))
+    }
+
     func received(_ link: Link, _ header: FrameHeader, _ payload: ByteBuffer) {
         // Peers answer on their own connections; nothing is expected here.
         logger.debug("frame on an outgoing consensus link", metadata: ["kind": "\(header.kind)"])
+    }
+}
+
+/// Which refusals between two nodes are worth a line: a peer that refuses says so at every dial, for as long as it takes.
+struct Refusals {
+    private var said: [NodeID: (sentence: String, at: NIODeadline)] = [:]
+
+    private static let pause = TimeAmount.minutes(1)
+
+    /// Whether this was not said within the last minute.
+    mutating func isNews(_ node: NodeID, _ sentence: String, now: NIODeadline) -> Bool {
+        if let last = said[node], last.sentence == sentence, now - last.at < Self.pause { return false }
+        said[node] = (sentence, now)
+        return true
     }
 }

@@ -198,7 +198,9 @@ extension ClusterTests {
                 #expect(open.map(\.upload) == [id])
                 #expect(open.first?.name == "m")
                 let second = try await cluster.client([2])
-                // What arrived at the first node is relayed: the other node has it soon.
+                try await eventually("what arrived at the first node is relayed to the other one") {
+                    try cluster.chunkFiles(2) >= 3
+                }
                 let result = try await second.push(source, as: "m", options: PushOptions(upload: id))
                 #expect(result.upload == id)
                 #expect(result.newBytes < 6_000_000, "nothing was saved by resuming")
