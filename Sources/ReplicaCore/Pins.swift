@@ -70,9 +70,15 @@ package enum Pins {
             return false
         }
         guard upload.isPublished, let version = upload.version else { return true }
-        let model = try ModelReader.version(upload.name, version, at: .max, rows: rows)
-        guard let model, model.record.upload == id, model.record.uploadNumber == number else { return false }
-        return !model.record.isRetired || model.modRevision > point.feedFloor
+        func keeps(_ model: ModelVersion?) -> Bool {
+            guard let model, model.record.upload == id, model.record.uploadNumber == number else { return false }
+            return !model.record.isRetired || model.modRevision > point.feedFloor
+        }
+        let newest = try ModelReader.version(upload.name, version, at: .max, rows: rows)
+        if keeps(newest) { return true }
+        // A seed has staged another row of it: until the end of the seed this site is what it was.
+        guard let newest, newest.modRevision > point.revision else { return false }
+        return keeps(try ModelReader.version(upload.name, version, at: point.revision, rows: rows))
     }
 
     /// The upload that names a chunk, from the row that says so.

@@ -251,6 +251,43 @@ import Testing
         try checkSame(pair, "models")
     }
 
+    @Test func `what a site serves keeps its chunks through a seed that has others under the same name`() throws {
+        var pair = try SitePair()
+        _ = try pair.sites[0].put("a", "1")
+        try pair.settle()
+        let earlier = pair.sites[0]
+        let (served, other) = (Digest(1, 0, 0, 0), Digest(2, 0, 0, 0))
+        let model = try #require(try pair.sites[0].publish("m", upload: UploadID(4, 4), chunks: [served]).model)
+        try pair.stage(model, chunks: [served])
+        try pair.settle()
+        #expect(pair.sites[1].position == pair.sites[0].position)
+        // The primary is set back in place, publishes another version under that name, and gives up the feed that would tell.
+        pair.sites[0] = earlier
+        for number in 2...3 { _ = try pair.sites[0].put("a", "\(number)") }
+        let second = try #require(try pair.sites[0].publish("m", upload: UploadID(5, 5), chunks: [other]).model)
+        try pair.giveUpFeed()
+        try pair.stage(second, chunks: [other])
+        let pinned = { (site: TestSite) in
+            try [served, other].map { try Pins.isPinned($0, at: site.replica.point, rows: site.replica.rows) }
+        }
+        let before = pair.sites[1].position
+        var isStaged = false
+        while try pair.seedOnce() {
+            try pair.sites[1].replica.sweep()
+            let site = pair.sites[1]
+            guard site.position == before else { continue }
+            #expect(try pinned(site) == [true, true])
+            isStaged =
+                try isStaged
+                || ErasedRows.with(site.replica.rows) { rows throws(RowError) in
+                    try ModelReader.version("m", "1", at: .max, rows: rows)?.record.upload == UploadID(5, 5)
+                }
+        }
+        #expect(isStaged && pair.sites[1].position == pair.sites[0].position)
+        try pair.sites[1].replica.sweep()
+        #expect(try pinned(pair.sites[1]) == [false, true])
+    }
+
     @Test func `a primary that was set back gives no rows for a target of the history that it lost`() throws {
         var pair = try behind(seed: 3)
         let earlier = pair.sites[0]

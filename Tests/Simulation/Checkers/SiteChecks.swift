@@ -22,6 +22,8 @@ struct SiteChecks {
         let record = applier.site
         for arrival in arrivals {
             if let violation = prefix.arrives(place, at: arrival) { return SiteChange(violation: violation) }
+            // A primary whose disks were set back, and that has given up the feed that would tell, takes the standby's copies with it.
+            if prefix.wasSetBack { acknowledgements.setBack(prefix) }
         }
         var change = prefix.reaches(
             place, index, applier.position, chain: output.chain, wasRewound: output.rewound != nil, record)

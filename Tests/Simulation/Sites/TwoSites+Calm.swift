@@ -30,12 +30,8 @@ extension TwoSites {
         guard let primary = [first, second].first(where: { $0.site.role == .primary }),
             let other = [first, second].first(where: { $0.site.role != .primary })
         else { return false }
-        // Rows are staged for a revision that the primary has lost with its disks: the standby waits until that one has come past it.
-        if let seed = other.seed, checks.prefix.wasSetBack,
-            !checks.prefix.has(seed.target, first.site.role == .primary ? 0 : 1)
-        {
-            return true
-        }
+        // Rows are staged of revisions that the primary has lost with its disks: older ones are not taken in their place.
+        if other.seed != nil, checks.prefix.wasSetBack { return true }
         guard checks.prefix.common < other.state.revision else { return false }
         let common = checks.prefix.common
         return common < other.state.feedFloor || checks.prefix.wasSetBack && common < primary.state.feedFloor
