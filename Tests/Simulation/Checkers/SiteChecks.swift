@@ -7,6 +7,8 @@ internal import ReplicaCore
 struct SiteChecks {
     /// Each site's part, as applied.
     private(set) var records = [SiteRecord(), SiteRecord()]
+    /// Where their feeds begin.
+    private var floors: [UInt64] = [0, 0]
     var prefix = SitePrefix()
     var acknowledgements = SiteAcknowledgements()
     var switchovers = SiteSwitchovers()
@@ -37,7 +39,8 @@ struct SiteChecks {
                 missing: acknowledgements.missing[place], wasSetBack: prefix.wasSetBack)
         }
         records[place] = record
-        if change.violation == nil { change.violation = prefix.check(records) }
+        floors[place] = applier.state.feedFloor
+        if change.violation == nil { change.violation = prefix.check(records, floors: floors) }
         acknowledgements.feedChanged(place, isShorter: !change.undone.isEmpty, prefix)
         if change.violation == nil {
             change.violation = SiteRetention.check(

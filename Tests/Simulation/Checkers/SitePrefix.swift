@@ -108,8 +108,8 @@ struct SitePrefix {
         return change
     }
 
-    /// A standby's feed is the beginning of its primary's.
-    func check(_ records: [SiteRecord]) -> String? {
+    /// A standby's feed is the beginning of its primary's; `floors` are those of their feeds.
+    func check(_ records: [SiteRecord], floors: [UInt64]) -> String? {
         for standby in 0..<2 {
             let (record, other) = (records[standby], records[1 - standby])
             guard record.role == .standby, other.epoch == record.epoch, other.role == .primary || other.role == .fenced,
@@ -117,6 +117,8 @@ struct SitePrefix {
             else { continue }
             let last = SitePosition(
                 revision: UInt64(histories[standby].hashes.count), hash: histories[standby].hashes.last ?? .zero)
+            // Disks that were set back, and a primary without the feed that would tell.
+            if wasSetBack, last.revision < floors[1 - standby] { continue }
             if !has(last, 1 - standby) {
                 return "the standby, at revision \(last.revision), is not a prefix of its primary"
             }
