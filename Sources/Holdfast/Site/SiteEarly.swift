@@ -42,11 +42,11 @@ final class SiteEarly: Sendable {
         self.logger = logger
     }
 
-    /// Works beside the caller from now on, for a standby of this epoch, unless it does already.
-    func goOn(from peer: SitePeer, epoch: UInt64) {
+    /// Works beside the caller from now on, unless it does already; whom it asks is looked up each time, since epochs and addresses change.
+    func goOn() {
         work.withLock { work in
             guard work == nil else { return }
-            work = Task { await self.run(from: peer, epoch: epoch) }
+            work = Task { await self.run() }
         }
     }
 
@@ -66,11 +66,11 @@ final class SiteEarly: Sendable {
         held.withLock { $0.removeAll() }
     }
 
-    private func run(from peer: SitePeer, epoch: UInt64) async {
-        while !Task.isCancelled, stores.leads {
+    private func run() async {
+        while !Task.isCancelled {
             var pause = Self.pauseNanoseconds
             do throws(HoldfastError) {
-                try await pass(from: peer, epoch: epoch)
+                try await pass()
             } catch {
                 logger.debug("chunks of open uploads", metadata: ["error": "\(error.message)"])
                 if error.code == .resourceExhausted {
@@ -87,7 +87,11 @@ final class SiteEarly: Sendable {
     }
 
     /// Everything that can be had now.
-    private func pass(from peer: SitePeer, epoch: UInt64) async throws(HoldfastError) {
+    private func pass() async throws(HoldfastError) {
+        let site = stores.state.now.site
+        guard let peer = site.peer else { return }
+        let epoch = site.epoch
+        try requireUse(epoch)
         let router = try plane.router(to: peer.endpoints)
         let body = try await router.send(.siteUploads, ByteBuffer(), to: .any, deadline: .now() + Self.patience)
         let uploads = try Store.decode(body) { reader throws(DecodeError) in try SiteUploads.decode(from: &reader) }

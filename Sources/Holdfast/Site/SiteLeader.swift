@@ -96,9 +96,9 @@ final class SiteLeader: Sendable {
     /// Beside the polls, while the link lets something over and nothing is brought that is published already.
     private func bringEarly() async {
         let site = stores.state.now.site
-        guard site.role == .standby, let peer = site.peer else { return await early.end() }
+        guard site.role == .standby else { return await early.end() }
         guard snapshot.link == .connected else { return await early.rest() }
-        early.goOn(from: peer, epoch: site.epoch)
+        early.goOn()
     }
 
     private static func link(after error: HoldfastError) -> SiteStatus.Link {
